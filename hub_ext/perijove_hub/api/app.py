@@ -1,0 +1,65 @@
+"""Assemble the control plane's ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from perijove.types.base import Principal
+from perijove_hub import __version__
+from perijove_hub.api import oauth, problems
+from perijove_hub.api.auth import Reader
+from perijove_hub.catalog.routes import router as catalog
+from perijove_hub.context import Context
+from perijove_hub.experiments.routes import router as experiments
+from perijove_hub.identity import Identifier
+from perijove_hub.jobs.routes import router as jobs
+from perijove_hub.models.routes import router as models
+
+PREFIX = "/services/perijove"
+API = f"{PREFIX}/api/v1"
+
+
+def create_app(context: Context | None) -> FastAPI:
+    """Build the API; without a context it only describes itself, for ``openapi.json``."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        if context is not None:
+            await app.state.identifier.close()
+
+    app = FastAPI(
+        title="Perijove",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    problems.install(app)
+    for router in (catalog, experiments, jobs, models):
+        app.include_router(router, prefix=API)
+
+    @app.get(f"{API}/whoami", tags=["identity"])
+    async def whoami(principal: Reader) -> Principal:
+        """Tell the caller who they are."""
+        return principal
+
+    @app.get(f"{PREFIX}/api/openapi.json", include_in_schema=False)
+    async def openapi(principal: Reader) -> dict[str, Any]:
+        return app.openapi()
+
+    @app.get(f"{PREFIX}/api/health", include_in_schema=False)
+    async def health() -> dict[str, str]:
+        return {"status": "ok", "version": __version__}
+
+    if context is not None:
+        app.state.context = context
+        app.state.identifier = Identifier(context.topology.hub_api_url, context.database)
+        oauth.install(app, context, service="perijove", prefix=PREFIX)
+    return app

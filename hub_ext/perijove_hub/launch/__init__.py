@@ -1,0 +1,7 @@
+"""The launcher seam: one ``Workload``, started by local processes, Docker or Kubernetes."""
+
+from __future__ import annotations
+
+from perijove_hub.launch.workload import Kind, Launcher, NameTaken, Phase, Status, Workload
+
+__all__ = ["Kind", "Launcher", "NameTaken", "Phase", "Status", "Workload"]

@@ -1,0 +1,99 @@
+"""What a launcher starts, and what it can say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class Kind(StrEnum):
+    """A ``task`` ends by itself; a ``service`` listens on a port until it is stopped."""
+
+    task = "task"
+    service = "service"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A process to run away from the control plane, which may die meanwhile.
+
+    ``name`` is made of the record's id and attempt, so that a second start of the same
+    attempt collides instead of running twice.
+    """
+
+    name: str
+    kind: Kind
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    """Not secret; may be written to disk and shown."""
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    """Given to the process as environment and never written to disk."""
+    directory: Path | None = None
+    """Working directory with the workload's files; ``None`` for a new empty one."""
+    image: str | None = None
+    """Digest-pinned image; local processes have none."""
+    memory_mb: int | None = None
+    """Resident memory of the process tree, MiB."""
+    timeout_s: float | None = None
+    """Wall-clock seconds."""
+    grace_s: float = 10
+    """Seconds between SIGTERM and SIGKILL."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """``kind`` (``run`` or ``replica``), ``id``, ``attempt``."""
+
+
+class Phase(StrEnum):
+    """Where a workload is."""
+
+    running = "running"
+    ended = "ended"
+    gone = "gone"
+    """No process and no record of how it ended."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of a workload."""
+
+    name: str
+    phase: Phase
+    labels: dict[str, str]
+    exit_code: int | None = None
+    """Exit status; negative for a signal; null while it runs or when unknown."""
+    cause: str | None = None
+    """Why the launcher ended it: ``memory``, ``timeout`` or ``stopped``."""
+    peak_memory_mb: float | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class NameTaken(Exception):
+    """A workload of this name was started before; adopt it."""
+
+
+class Launcher(Protocol):
+    """Starts workloads and finds them again after a restart of the control plane."""
+
+    def start(self, workload: Workload) -> None:
+        """Start it, or raise ``NameTaken``."""
+
+    def poll(self, name: str) -> Status:
+        """Say how it stands; ``Phase.gone`` for a name nobody knows."""
+
+    def stop(self, name: str) -> None:
+        """Ask it to end, and end it after its grace; returns at once."""
+
+    def logs(self, name: str, offset: int, limit: int) -> tuple[bytes, int]:
+        """Return at most ``limit`` bytes of output from byte ``offset``, and the next offset."""
+
+    def directory(self, name: str) -> Path:
+        """Return the folder with the workload's files."""
+
+    def list(self) -> list[Status]:
+        """Every workload this launcher has a trace of."""
+
+    def remove(self, name: str) -> None:
+        """Forget an ended workload and delete its files."""

@@ -1,0 +1,125 @@
+"""The one HTTP client: magics, Python API, CLI, runner and server extension all use it.
+
+The environment configures it, so that a notebook never holds a URL or a token:
+
+``PERIJOVE_URL``
+    Base of the control plane as reachable from here, ending in ``/services/perijove``.
+``PERIJOVE_SERVE_URL``
+    Base of the gateway as reachable from here, ending in ``/services/serve``.
+``PERIJOVE_TOKEN`` or ``JUPYTERHUB_API_TOKEN``
+    Who is calling.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from perijove.exceptions import ApiError, NotConfigured, Unreachable
+from perijove.types.base import Problem
+
+M = TypeVar("M", bound=BaseModel)
+
+#: Seconds; a query or a crawl may take long, a connection must not.
+TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+
+
+def problem_from(response: httpx.Response) -> Problem:
+    """Read a problem document, or make one of whatever a proxy in between answered."""
+    try:
+        return Problem.model_validate(response.json())
+    except ValueError:
+        title = f"HTTP {response.status_code} {response.reason_phrase}"
+        return Problem(title=title, status=response.status_code, detail=title)
+
+
+class Client:
+    """Talks to the control plane as one user.
+
+    Raises ``NotConfigured`` when neither arguments nor environment say where and who,
+    ``Unreachable`` when nothing answers, and ``ApiError`` for every refusal.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+        url = url or os.environ.get("PERIJOVE_URL")
+        token = (
+            token or os.environ.get("PERIJOVE_TOKEN") or os.environ.get("JUPYTERHUB_API_TOKEN")
+        )
+        if not url:
+            raise NotConfigured(
+                "PERIJOVE_URL is not set, so there is no Perijove to talk to. "
+                "Inside a workspace it is set for you; elsewhere export "
+                "PERIJOVE_URL=http://HOST:8000/services/perijove."
+            )
+        if not token:
+            raise NotConfigured(
+                "No token: export PERIJOVE_TOKEN, which `perijove token USER` prints."
+            )
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url + "/api/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT,
+            trust_env=False,
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: BaseModel | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send one request to ``/api/v1`` + ``path``; every failure is a ``PerijoveError``."""
+        content = json.model_dump_json().encode() if json is not None else None
+        sent = {"Content-Type": "application/json"} if content is not None else {}
+        query = {k: v for k, v in (params or {}).items() if v is not None}
+        try:
+            response = self._http.request(
+                method, path, content=content, params=query, headers={**sent, **(headers or {})}
+            )
+        except httpx.TransportError as error:
+            raise Unreachable(
+                f"Perijove at {self.url} did not answer ({error}). Your work here is not "
+                "affected; try again, or ask an administrator to run `perijove status`."
+            ) from error
+        if response.is_error:
+            raise ApiError(problem_from(response))
+        return response
+
+    def get(self, model: type[M], path: str, **params: Any) -> M:
+        """GET ``path`` and read the answer as ``model``."""
+        return model.model_validate_json(self.send("GET", path, params=params).content)
+
+    def post(
+        self, model: type[M], path: str, body: BaseModel | None = None, *, key: str | None = None
+    ) -> M:
+        """POST ``body`` and read the answer as ``model``; ``key`` makes a retry harmless."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return model.model_validate_json(
+            self.send("POST", path, json=body, headers=headers).content
+        )
+
+    def patch(self, model: type[M], path: str, body: BaseModel) -> M:
+        """PATCH ``path`` and read the answer as ``model``."""
+        return model.model_validate_json(self.send("PATCH", path, json=body).content)
+
+    def delete(self, path: str) -> None:
+        """DELETE ``path``."""
+        self.send("DELETE", path)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
