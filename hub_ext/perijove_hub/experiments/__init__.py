@@ -1,1 +1,1 @@
-
+"""Experiments: MLflow behind the Hub's identity."""

@@ -1,1 +1,1 @@
-
+"""Jobs: promoted notebooks, their versions, schedules and runs."""

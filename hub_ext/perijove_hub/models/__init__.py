@@ -1,1 +1,1 @@
-
+"""Models: deployments, replicas and the gateway before them."""
