@@ -1,0 +1,59 @@
+"""Scopes and roles: what users, their servers and our services may do, and nothing more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perijove_hub.access import VERBS, scope
+
+#: The services users' tokens may reach.
+SERVICES = ("perijove", "mlflow", "serve")
+
+#: What the Hub calls each of our verbs on its token page.
+CUSTOM_SCOPES: dict[str, dict[str, Any]] = {
+    scope(verb): {"description": meaning} for verb, meaning in VERBS.items()
+}
+
+_REACH = [f"access:services!service={name}" for name in SERVICES]
+_VERBS = [scope(verb) for verb in VERBS]
+
+#: Added to what every user may do with their own account.
+USER_SCOPES = [*_REACH, *_VERBS]
+
+#: A workspace's own token: its activity, itself, and Perijove's verbs; not the user's account.
+SERVER_ROLE: dict[str, Any] = {
+    "name": "server",
+    "description": "A workspace: report activity, reach itself and Perijove",
+    "scopes": ["users:activity!user", "access:servers!server", *USER_SCOPES],
+}
+
+SERVICE_ROLES: list[dict[str, Any]] = [
+    {
+        "name": "perijove-control-plane",
+        "description": "Download model artefacts from MLflow for deployment",
+        "services": ["perijove"],
+        "scopes": ["access:services!service=mlflow"],
+    },
+    {
+        "name": "perijove-cli",
+        "description": "perijove token, status and users, for whoever owns the data directory",
+        "services": ["perijove-cli"],
+        "scopes": [
+            "tokens",
+            "list:users",
+            "read:users:name",
+            "read:users:groups",
+            "read:servers",
+            "admin:users",
+            "admin:groups",
+            "list:groups",
+            "shutdown",
+            "read:hub",
+        ],
+    },
+]
+
+
+def session_scopes(service: str) -> list[str]:
+    """Scopes a browser session at ``service`` may have: to see, never to change."""
+    return [f"access:services!service={service}", scope("read")]
