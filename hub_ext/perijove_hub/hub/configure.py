@@ -75,9 +75,6 @@ def embed(c: Any) -> None:
     c.JupyterHub.proxy_check_interval = 5
     _embed_accounts(c, context)
     _embed_spawner(c, context, topology)
-    c.JupyterHub.template_vars = {"announcement_login": ""}
-    if settings.hub.spawner == "local":
-        print(f"perijove: {__import__('perijove_hub.hub.spawner').hub.spawner.WARNING}", file=sys.stderr)  # noqa: E501,T201
 
 
 def _topology(c: Any, context: Context) -> Topology:
@@ -157,6 +154,7 @@ def _embed_spawner(c: Any, context: Context, topology: Topology) -> None:
     from perijove_hub.hub.spawner import LocalSpawner, tutorial_path
 
     c.JupyterHub.spawner_class = LocalSpawner
+    c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
     c.LocalSpawner.homes = str(context.data.homes)
     c.Spawner.default_url = "/lab"
     c.Spawner.start_timeout = 120

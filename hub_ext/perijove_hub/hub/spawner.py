@@ -39,9 +39,6 @@ class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]
     homes = Unicode(help="Folder of the users' home folders").tag(config=True)
     tutorial = Unicode(help="A notebook put in every new home and opened first").tag(config=True)
 
-    def _cmd_default(self) -> list[str]:
-        return [sys.executable, "-m", "perijove_hub.hub.singleuser"]
-
     @property
     def home(self) -> Path:
         """This user's home."""
