@@ -61,9 +61,10 @@ $(LAB): $(STAMPS)/lab-packages $(LAB_SOURCES)
 	@touch $@
 
 # An editable install copies the extension and the configuration into .venv, so it is made
-# again when they change; without build isolation because the lock holds the build's tools too.
+# again when they change; without build isolation because the lock holds the build's tools too,
+# and without the build hook, which would build the extension a second time.
 $(STAMPS)/package: $(STAMPS)/dependencies $(LAB) $(SHARED_DATA) pyproject.toml
-	@$(STEP) "installing perijove" deploy/pip.sh $(VENV) --no-deps --no-build-isolation --editable .
+	@SKIP_JUPYTER_BUILDER=1 $(STEP) "installing perijove" deploy/pip.sh $(VENV) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 test: install test-tools ## Check everything that CI checks
