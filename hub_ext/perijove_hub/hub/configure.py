@@ -122,12 +122,17 @@ def _add_services(c: Any, context: Context, topology: Topology) -> None:
 
 def _add_roles(c: Any) -> None:
     c.JupyterHub.custom_scopes.update(CUSTOM_SCOPES)
-    c.JupyterHub.extra_user_scopes.extend(USER_SCOPES)
+    c.JupyterHub.extra_user_scopes.update(USER_SCOPES)
     roles = c.JupyterHub.load_roles
-    own_server_role = isinstance(roles, list) and any(r["name"] == "server" for r in roles)
-    if own_server_role:
-        next(r for r in roles if r["name"] == "server")["scopes"].extend(USER_SCOPES)
-    roles.extend(SERVICE_ROLES if own_server_role else [SERVER_ROLE, *SERVICE_ROLES])
+    own = {role["name"]: role for role in roles} if isinstance(roles, list) else {}
+    if "user" in own:
+        # The Hub ignores extra_user_scopes where the operator wrote the role out.
+        own["user"].setdefault("scopes", ["self"]).extend(USER_SCOPES)
+    if "server" in own:
+        own["server"].setdefault("scopes", []).extend(SERVER_ROLE["scopes"])
+    else:
+        roles.append(SERVER_ROLE)
+    roles.extend(SERVICE_ROLES)
 
 
 def _embed_accounts(c: Any, context: Context) -> None:
