@@ -58,6 +58,13 @@ class ScheduleState(Schedule):
     next_slot: datetime | None = None
 
 
+class JobInspect(Wire):
+    """Ask what promotion would make of a notebook."""
+
+    notebook: dict[str, Any]
+    """The notebook as nbformat 4 JSON."""
+
+
 class Inspection(Wire):
     """What promotion would make of a notebook: the form's fields."""
 
@@ -85,7 +92,8 @@ class JobCreate(Wire):
     """Where it lay in the owner's home, for people; never opened."""
     schedule: Schedule | None = None
     resources: Resources = Resources()
-    visibility: Visibility = Visibility.private
+    visibility: Visibility | None = None
+    """Null for private, or, with a new version, for what the job has."""
     group: str | None = None
 
 
