@@ -55,8 +55,8 @@ class DeploymentCreate(Wire):
     version: int = Field(ge=1)
     name: Name | None = None
     """Null to derive it from the model's name."""
-    visibility: Visibility = Visibility.private
-    """Who may call it."""
+    visibility: Visibility | None = None
+    """Who may call it; null for ``private``, or for leaving an existing deployment's as it is."""
     group: str | None = None
 
 
