@@ -311,9 +311,11 @@ class ReplicaRow(Timestamps, Base):
         ForeignKey("deployments.name", ondelete="CASCADE"), index=True
     )
     generation: Mapped[int]
+    version: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The model version it serves, to tell people of after the deployment has moved on."""
     attempt: Mapped[int] = mapped_column(default=1)
     address: Mapped[str | None]
     """``host:port`` once it listens."""
     state: Mapped[str] = mapped_column(String(16), default="starting")
-    """``starting``, ``ready``, ``failed`` or ``stopped``."""
+    """``starting``, ``ready``, ``failed``, ``lost`` (gone without a trace) or ``stopped``."""
     reason: Mapped[str | None] = mapped_column(Text)
