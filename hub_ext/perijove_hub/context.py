@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from perijove_hub.paths import DataDir
-from perijove_hub.settings import Settings, load
+from perijove_hub.settings import Settings, SourceSettings, load
 from perijove_hub.store import BlobStore, Database
 
 
@@ -25,6 +25,8 @@ class Topology:
     api_port: int
     mlflow_port: int
     gateway_port: int
+    spawner: str = "local"
+    """``local`` or ``docker``: how this run of ``perijove up`` starts workspaces."""
 
     @property
     def api_url(self) -> str:
@@ -53,6 +55,15 @@ class Topology:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
+def demo_source(database: Path) -> SourceSettings:
+    """Return the catalog source that ``perijove up --demo`` adds; open to everyone."""
+    return SourceSettings(
+        url=f"sqlite:///{database}",
+        description="Wisconsin breast cancer: 569 tumours, 30 measurements of their cell nuclei",
+        groups=["*"],
+    )
+
+
 class Context:
     """Settings, data directory, database and blobs of one process."""
 
@@ -67,7 +78,11 @@ class Context:
 
         Raises ``SettingsError`` or ``DataDirError``; nothing has started by then.
         """
-        return cls(load(config), DataDir.open(data_dir), config)
+        settings = load(config)
+        data = DataDir.open(data_dir)
+        if data.demo_database.exists():
+            settings.catalog.sources.setdefault("demo", demo_source(data.demo_database))
+        return cls(settings, data, config)
 
     @cached_property
     def database(self) -> Database:

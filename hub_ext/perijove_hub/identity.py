@@ -51,9 +51,7 @@ def digest(token: str) -> str:
 def issue_run_token(session: Session, *, user: str, run_id: str, expires_at: datetime) -> str:
     """Make a token that acts as ``user`` for one run; only its hash is stored."""
     token = RUN_TOKEN_PREFIX + secrets.token_urlsafe(32)
-    session.add(
-        RunTokenRow(sha256=digest(token), user=user, run_id=run_id, expires_at=expires_at)
-    )
+    session.add(RunTokenRow(sha256=digest(token), user=user, run_id=run_id, expires_at=expires_at))
     return token
 
 

@@ -67,6 +67,11 @@ class DataDir:
         """Home folders of users in local mode."""
         return self.root / "homes"
 
+    @property
+    def demo_database(self) -> Path:
+        """The demo source's SQLite file; there after ``perijove up --demo``."""
+        return self.root / "demo" / "demo.sqlite"
+
     def database_url(self, settings: Settings) -> str:
         """Return the store's database URL."""
         return settings.store.database or f"sqlite:///{self.root / 'perijove.sqlite'}"

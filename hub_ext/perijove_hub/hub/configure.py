@@ -151,7 +151,7 @@ def _embed_accounts(c: Any, context: Context) -> None:
 
 
 def _embed_spawner(c: Any, context: Context, topology: Topology) -> None:
-    if context.settings.hub.spawner == "docker":
+    if topology.spawner == "docker":
         from perijove_hub.hub import docker
 
         docker.embed(c, context, topology)

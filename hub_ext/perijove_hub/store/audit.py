@@ -10,9 +10,7 @@ from perijove.types.base import Principal
 from perijove_hub.store.models import AuditRow
 
 
-def record(
-    session: Session, actor: Principal | str, verb: str, target: str, **detail: Any
-) -> None:
+def record(session: Session, actor: Principal | str, verb: str, target: str, **detail: Any) -> None:
     """Add an entry to the transaction of the change it tells of; never a secret."""
     name = actor if isinstance(actor, str) else actor.name
     session.add(AuditRow(actor=name, verb=verb, object=target, detail=detail))

@@ -214,9 +214,7 @@ class JobVersionRow(Base):
 
     __tablename__ = "job_versions"
 
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
     notebook_sha256: Mapped[str] = mapped_column(String(64))
     parameters: Mapped[list[Any]] = mapped_column(default=list)
@@ -230,9 +228,7 @@ class ScheduleRow(Timestamps, Base):
 
     __tablename__ = "schedules"
 
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     cron: Mapped[str]
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)

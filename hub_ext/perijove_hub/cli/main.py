@@ -1,0 +1,58 @@
+"""Assemble the commands; each imports what it needs only when it is run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from perijove.exceptions import PerijoveError
+from perijove_hub import __version__
+
+#: command → module that defines it under the same name with '-' as '_'.
+COMMANDS = {
+    "up": "perijove_hub.cli.up",
+    "status": "perijove_hub.cli.status",
+    "doctor": "perijove_hub.cli.doctor",
+    "token": "perijove_hub.cli.token",
+    "users": "perijove_hub.cli.users",
+    "api": "perijove_hub.cli.serve",
+    "mlflow": "perijove_hub.cli.serve",
+    "gateway": "perijove_hub.cli.serve",
+    "worker": "perijove_hub.cli.serve",
+    "data": "perijove_hub.cli.data",
+    "jobs": "perijove_hub.cli.jobs",
+    "models": "perijove_hub.cli.models",
+    "runs": "perijove_hub.cli.runs",
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands load on use, so that ``--help`` takes no seconds."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order a person meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="perijove")
+def cli() -> None:
+    """Perijove: a notebook goes all the way to production."""
+
+
+def main() -> None:
+    """Run the command line; our own errors are one clear message and status 1."""
+    try:
+        cli()
+    except PerijoveError as error:
+        click.echo(f"perijove: {error}", err=True)
+        sys.exit(1)

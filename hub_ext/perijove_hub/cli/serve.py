@@ -1,0 +1,88 @@
+"""The parts one by one, for supervisors other than ``perijove up``."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from perijove_hub.cli.options import EX_CONFIG, data_options, fail
+from perijove_hub.context import Context
+from perijove_hub.paths import DataDirError
+from perijove_hub.settings import SettingsError
+
+
+def _open(data_dir: Path, config: Path | None) -> Context:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # Its INFO lines hold whole URLs of every request.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        context = Context.open(data_dir, config)
+        context.topology  # noqa: B018 - fails here rather than at the first request
+    except (SettingsError, DataDirError) as error:
+        fail(error, EX_CONFIG)
+    except FileNotFoundError:
+        fail(
+            f"{data_dir} has no run/topology.json. Run `perijove up` once, or call "
+            "configure(c) in jupyterhub_config.py and start the Hub first.",
+            EX_CONFIG,
+        )
+    return context
+
+
+def _serve(app: Any, host: str, port: int) -> None:
+    import uvicorn
+
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+@click.command()
+@data_options
+def api(data_dir: Path, config: Path | None) -> None:
+    """Serve the control plane's API."""
+    context = _open(data_dir, config)
+    from perijove_hub.api.app import create_app
+
+    _serve(create_app(context), context.topology.host, context.topology.api_port)
+
+
+@click.command()
+@data_options
+def mlflow(data_dir: Path, config: Path | None) -> None:
+    """Serve MLflow behind the Hub's identity."""
+    context = _open(data_dir, config)
+    from perijove_hub.experiments.server import create_mlflow
+
+    _serve(create_mlflow(context), context.topology.host, context.topology.mlflow_port)
+
+
+@click.command()
+@data_options
+def gateway(data_dir: Path, config: Path | None) -> None:
+    """Serve the model gateway."""
+    context = _open(data_dir, config)
+    from perijove_hub.models.gateway import create_gateway
+
+    _serve(create_gateway(context), context.topology.host, context.topology.gateway_port)
+
+
+@click.command()
+@data_options
+def worker(data_dir: Path, config: Path | None) -> None:
+    """Run the scheduler and the reconcilers."""
+    context = _open(data_dir, config)
+    from perijove_hub.worker import run
+
+    run(context)

@@ -1,0 +1,94 @@
+"""``perijove up``: the whole product on this machine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from perijove_hub.cli.options import data_options, fail
+from perijove_hub.context import Context
+from perijove_hub.paths import DataDirError
+from perijove_hub.settings import SettingsError
+from perijove_hub.up.exceptions import StartError
+
+
+@click.command()
+@data_options
+@click.option("--port", type=click.IntRange(1, 65535), help="Port for browsers.  [default: 8000]")
+@click.option("--demo", is_flag=True, help="Add users ada and grace, a data source, a tutorial.")
+@click.option(
+    "--spawner",
+    type=click.Choice(["local", "docker"]),
+    help="How workspaces run.  [default: local]",
+)
+def up(
+    data_dir: Path, config: Path | None, port: int | None, demo: bool, spawner: str | None
+) -> None:
+    """Start everything on this machine and keep it running until Ctrl-C."""
+    began = time.monotonic()
+    config = config.absolute() if config else None
+    try:
+        context = Context.open(data_dir, config)
+        _up(context, port=port, demo=demo, spawner=spawner, began=began)
+    except (SettingsError, DataDirError, StartError) as error:
+        fail(error)
+
+
+def _up(
+    context: Context, *, port: int | None, demo: bool, spawner: str | None, began: float
+) -> None:
+    from perijove_hub.hub import accounts
+    from perijove_hub.store.migrate import upgrade
+    from perijove_hub.up.demo import make_demo
+    from perijove_hub.up.lock import sole_supervisor
+    from perijove_hub.up.part import end_leftover
+    from perijove_hub.up.parts import lay_out, make_parts
+    from perijove_hub.up.proxy import check_version, find_proxy
+    from perijove_hub.up.supervisor import Supervisor
+
+    settings, data = context.settings, context.data
+    proxy = find_proxy(settings)
+    check_version(proxy)
+    with sole_supervisor(data.run / "up.lock"):
+        for pid_file in data.run.glob("*.json"):
+            if pid_file.name != "topology.json":
+                end_leftover(pid_file)
+        topology, proxy_api = lay_out(
+            context, port=port or settings.hub.port, spawner=spawner or settings.hub.spawner
+        )
+        topology.save(data.run / "topology.json")
+        context = Context.open(data.root, context.config)
+        click.echo(f"Perijove keeps its state in {data.root}")
+        upgrade(context.database)
+        passwords = make_demo(context) if demo else {}
+        if not accounts.every(context.database) or (demo and "ada" in passwords):
+            admin = accounts.ensure(context.database, "admin", admin=True)
+            passwords = {**({"admin": admin} if admin else {}), **passwords}
+        if topology.spawner == "local":
+            from perijove_hub.hub.spawner import WARNING
+
+            click.secho(f"  {WARNING}", fg="yellow")
+        parts = make_parts(context, proxy=proxy, proxy_api=proxy_api)
+        supervisor = Supervisor(context, parts, click.echo)
+        supervisor.handle_signals()
+        try:
+            supervisor.start()
+            _announce(topology.public_url, passwords, time.monotonic() - began)
+            supervisor.watch()
+        finally:
+            click.echo("Stopping…")
+            supervisor.stop()
+            click.echo("Stopped.")
+
+
+def _announce(url: str, passwords: dict[str, str], seconds: float) -> None:
+    click.echo(f"  everything answers after {seconds:.1f} s")
+    click.secho(f"Perijove is ready at {url}/", bold=True)
+    if passwords:
+        click.echo("Log in as one of these; the passwords are shown only now:")
+        for name, password in passwords.items():
+            click.echo(f"  {name:<8} {password}")
+    else:
+        click.echo("Log in as before; `perijove users reset NAME` makes a new password.")

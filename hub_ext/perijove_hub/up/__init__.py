@@ -1,0 +1,1 @@
+"""``perijove up``: every part on one machine, supervised."""

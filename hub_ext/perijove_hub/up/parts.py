@@ -1,0 +1,104 @@
+"""The parts of one machine's Perijove and where they listen."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+
+from perijove_hub.context import Context, Topology
+from perijove_hub.up.part import Part
+from perijove_hub.up.ports import claim, pick
+
+LOOPBACK = "127.0.0.1"
+
+
+def lay_out(context: Context, *, port: int, spawner: str) -> tuple[Topology, int]:
+    """Choose ports, keeping last time's; return the topology and the proxy's API port.
+
+    Raises ``StartError`` when the public port is taken.
+    """
+    claim(LOOPBACK, port)
+    host = LOOPBACK
+    if spawner == "docker":
+        from perijove_hub.hub.docker import bridge_address
+
+        host = bridge_address()
+    try:
+        before = context.topology
+        hub_port: int | None = int(before.hub_api_url.rsplit(":", 1)[1].split("/")[0])
+    except FileNotFoundError:
+        before, hub_port = None, None
+    wanted = [
+        hub_port,
+        before.api_port if before else None,
+        before.mlflow_port if before else None,
+        context.settings.models.gateway_port or (before.gateway_port if before else None),
+    ]
+    hub, api, mlflow, gateway = pick(host, wanted)
+    [proxy_api] = pick(LOOPBACK, [None])
+    topology = Topology(
+        public_url=f"http://{LOOPBACK}:{port}",
+        hub_api_url=f"http://{host}:{hub}/hub/api",
+        host=host,
+        api_port=api,
+        mlflow_port=mlflow,
+        gateway_port=gateway,
+        spawner=spawner,
+    )
+    return topology, proxy_api
+
+
+def make_parts(context: Context, *, proxy: list[str], proxy_api: int) -> list[Part]:
+    """Return the parts in the order they start: what takes longest first."""
+    topology, data = context.topology, context.data
+    public_port = topology.public_url.rsplit(":", 1)[1]
+    hub_url = topology.hub_api_url.removesuffix("/hub/api")
+    proxy_api_url = f"http://{LOOPBACK}:{proxy_api}"
+    common = {"PERIJOVE_DATA_DIR": str(data.root)}
+    if context.config:
+        common["PERIJOVE_CONFIG"] = str(context.config)
+    config = str(resources.files("perijove_hub.hub") / "embedded_config.py")
+
+    def own(name: str, probe: str) -> Part:
+        command = [sys.executable, "-m", "perijove_hub.cli", name, "--data-dir", str(data.root)]
+        if context.config:
+            command += ["--config", str(context.config)]
+        return part(name, command, probe)
+
+    def part(name: str, command: list[str], probe: str, **environment: str) -> Part:
+        return Part(
+            name=name,
+            command=command,
+            probe=probe,
+            log=data.logs / f"{name}.log",
+            pid_file=data.run / f"{name}.json",
+            environment={**common, **environment},
+        )
+
+    return [
+        own("mlflow", f"{topology.mlflow_url}/health"),
+        part(
+            "hub",
+            [sys.executable, "-m", "jupyterhub", "-f", config],
+            f"{topology.hub_api_url}/",
+            PERIJOVE_PROXY_API_URL=proxy_api_url,
+        ),
+        part(
+            "proxy",
+            [
+                *proxy,
+                f"--ip={LOOPBACK}",
+                f"--port={public_port}",
+                f"--api-ip={LOOPBACK}",
+                f"--api-port={proxy_api}",
+                f"--default-target={hub_url}",
+                f"--error-target={hub_url}/hub/error",
+                "--log-level=warn",
+            ],
+            f"{proxy_api_url}/api/routes",
+            CONFIGPROXY_AUTH_TOKEN=data.secret("proxy"),
+        ),
+        own("api", f"{topology.api_url}/api/health"),
+        own("gateway", f"{topology.gateway_url}/health"),
+        own("worker", f"{topology.api_url}/api/health"),
+    ]
