@@ -41,11 +41,14 @@ def test_a_token_for_another_service_is_refused(api: Api, hub: Hub) -> None:
 
 def test_every_route_of_the_api_demands_a_verb(api: Api) -> None:
     from fastapi.routing import APIRoute
-
     from perijove_hub.api.app import create_app
 
     def names(dependant: object) -> set[str]:
-        found = {getattr(dependant, "call", None).__name__} if getattr(dependant, "call", None) else set()
+        found = (
+            {getattr(dependant, "call", None).__name__}
+            if getattr(dependant, "call", None)
+            else set()
+        )
         for child in dependant.dependencies:
             found |= names(child)
         return found

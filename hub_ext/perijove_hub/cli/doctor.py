@@ -60,20 +60,12 @@ def examine(data_dir: Path, config: Path | None, *, port: int | None) -> Iterato
         yield Finding("settings", "ok", str(config) if config else "defaults")
     except SettingsError as error:
         yield Finding("settings", "missing", str(error), "Mend the file named here.")
-    yield _python()
     yield _packages()
     yield _node()
     yield _proxy(settings)
     yield _port(port or settings.hub.port, data_dir)
     yield from _data(data_dir)
     yield _docker(needed=settings.hub.spawner == "docker")
-
-
-def _python() -> Finding:
-    version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        return Finding("python", "missing", version, "Install Python 3.11 or later.")
-    return Finding("python", "ok", version)
 
 
 def _packages() -> Finding:

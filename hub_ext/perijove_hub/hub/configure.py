@@ -31,7 +31,7 @@ from perijove_hub.hub.roles import (
 from perijove_hub.settings import SettingsError
 
 #: Ports of the parts when an adopted Hub's operator runs them, unless topology.json says more.
-DEFAULT_PORTS = {"api_port": 8010, "mlflow_port": 8011, "gateway_port": 8012}
+API_PORT, MLFLOW_PORT, GATEWAY_PORT = 8010, 8011, 8012
 
 
 def configure(c: Any, *, data_dir: str | None = None, config: str | None = None) -> Context:
@@ -61,7 +61,7 @@ def configure(c: Any, *, data_dir: str | None = None, config: str | None = None)
 def embed(c: Any) -> None:
     """Configure the Hub that ``perijove up`` runs, accounts and spawner included."""
     context = configure(c)
-    topology, data, settings = context.topology, context.data, context.settings
+    topology, data = context.topology, context.data
     hub_port = int(topology.hub_api_url.rsplit(":", 1)[1].split("/")[0])
     c.JupyterHub.bind_url = topology.public_url
     c.JupyterHub.hub_ip = topology.host
@@ -90,7 +90,9 @@ def _topology(c: Any, context: Context) -> Topology:
             public_url=bind.rstrip("/"),
             hub_api_url=f"http://{hub_ip}:{hub_port}/hub/api",
             host=hub_ip,
-            **DEFAULT_PORTS,
+            api_port=API_PORT,
+            mlflow_port=MLFLOW_PORT,
+            gateway_port=GATEWAY_PORT,
         )
         topology.save(context.data.run / "topology.json")
         return topology
@@ -160,6 +162,9 @@ def _embed_spawner(c: Any, context: Context, topology: Topology) -> None:
 
     c.JupyterHub.spawner_class = LocalSpawner
     c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
+    if os.geteuid() == 0:
+        # JupyterLab refuses to run as root unless told to, after the Hub has waited for it.
+        c.Spawner.args = ["--allow-root"]
     c.LocalSpawner.homes = str(context.data.homes)
     c.Spawner.default_url = "/lab"
     c.Spawner.start_timeout = 120

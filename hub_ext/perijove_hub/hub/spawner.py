@@ -69,8 +69,6 @@ class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self.tutorial:
             self._seed_tutorial()
-        if os.geteuid() == 0 and "--allow-root" not in self.args:
-            self.args = [*self.args, "--allow-root"]
         address: tuple[str, int] = await super().start()
         return address
 
