@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from perijove_hub.context import Context
 from perijove_hub.store.migrate import upgrade
-
 from tests.fixtures.api import Api
 from tests.fixtures.hub import Hub
 

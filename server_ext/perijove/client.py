@@ -46,9 +46,7 @@ class Client:
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         url = url or os.environ.get("PERIJOVE_URL")
-        token = (
-            token or os.environ.get("PERIJOVE_TOKEN") or os.environ.get("JUPYTERHUB_API_TOKEN")
-        )
+        token = token or os.environ.get("PERIJOVE_TOKEN") or os.environ.get("JUPYTERHUB_API_TOKEN")
         if not url:
             raise NotConfigured(
                 "PERIJOVE_URL is not set, so there is no Perijove to talk to. "

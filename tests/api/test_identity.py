@@ -41,6 +41,7 @@ def test_a_token_for_another_service_is_refused(api: Api, hub: Hub) -> None:
 
 def test_every_route_of_the_api_demands_a_verb(api: Api) -> None:
     from fastapi.routing import APIRoute
+
     from perijove_hub.api.app import create_app
 
     def names(dependant: object) -> set[str]:

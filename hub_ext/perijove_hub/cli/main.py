@@ -6,8 +6,8 @@ import importlib
 import sys
 
 import click
-from perijove.exceptions import PerijoveError
 
+from perijove.exceptions import PerijoveError
 from perijove_hub import __version__
 
 #: command → module that defines it under the same name with '-' as '_'.
