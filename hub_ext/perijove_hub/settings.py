@@ -49,6 +49,8 @@ class StoreSettings(Section):
     """SQLAlchemy URL; null for SQLite in the data directory."""
     blobs: str | None = None
     """fsspec URL; null for a folder in the data directory."""
+    mlflow: str | None = None
+    """SQLAlchemy URL of MLflow's own database; null for SQLite in the data directory."""
 
 
 class SourceSettings(Section):
