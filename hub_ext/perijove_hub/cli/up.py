@@ -27,12 +27,14 @@ def up(
     data_dir: Path, config: Path | None, port: int | None, demo: bool, spawner: str | None
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl-C."""
+    from perijove_hub.store.migrate import MigrationError
+
     began = time.monotonic()
     config = config.absolute() if config else None
     try:
         context = Context.open(data_dir, config)
         _up(context, port=port, demo=demo, spawner=spawner, began=began)
-    except (SettingsError, DataDirError, StartError) as error:
+    except (SettingsError, DataDirError, MigrationError, StartError) as error:
         fail(error)
 
 

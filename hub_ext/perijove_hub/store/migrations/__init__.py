@@ -1,0 +1,1 @@
+"""Alembic's environment: one migration per change of ``store.models``."""
