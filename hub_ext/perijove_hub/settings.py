@@ -36,6 +36,8 @@ class HubSettings(Section):
     """``local`` runs workspaces as processes, which does not isolate users from each other."""
     image: str = "perijove/cpu:latest"
     """The workspace's image, with ``spawner = "docker"``."""
+    memory_mb: int = Field(default=4096, ge=512)
+    """A workspace's memory in MiB, with ``spawner = "docker"``; local processes have no limit."""
     token_days: int = Field(default=30, ge=1, le=365)
     """Longest life of a user's API token, in days."""
     proxy_command: list[str] = []
