@@ -110,13 +110,20 @@ def _port(port: int, data_dir: Path) -> Finding:
     from perijove_hub.up.part import leftover
     from perijove_hub.up.ports import claim
 
-    if leftover(data_dir / "run" / "proxy.json"):
+    if leftover(data_dir / "run" / "proxy.json") and _served_port(data_dir) == port:
         return Finding("port", "ok", f"{port}: Perijove runs here")
     try:
         claim("127.0.0.1", port)
     except StartError as error:
         return Finding("port", "missing", f"{port} is taken", str(error))
     return Finding("port", "ok", f"{port} is free")
+
+
+def _served_port(data_dir: Path) -> int:
+    from perijove_hub.context import Topology
+
+    topology = Topology.load(data_dir / "run" / "topology.json")
+    return int(topology.public_url.rsplit(":", 1)[1])
 
 
 def _data(data_dir: Path) -> Iterator[Finding]:

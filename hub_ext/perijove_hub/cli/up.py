@@ -94,3 +94,4 @@ def _announce(url: str, passwords: dict[str, str], seconds: float) -> None:
             click.echo(f"  {name:<8} {password}")
     else:
         click.echo("Log in as before; `perijove users reset NAME` makes a new password.")
+    click.echo("Ctrl-C stops everything it started.")

@@ -31,9 +31,10 @@ class Part:
     name: str
     command: Sequence[str]
     probe: str
-    """URL that answers below 500 once the part is ready."""
+    """URL that answers with ``expects`` once the part is ready."""
     log: Path
     pid_file: Path
+    expects: int = 200
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     exits: int = 0
@@ -63,7 +64,7 @@ class Part:
     def answers(self) -> bool:
         """Probe the part, and remember how long it took to its first answer."""
         try:
-            ready = httpx.get(self.probe, timeout=2, trust_env=False).status_code < 500
+            ready = httpx.get(self.probe, timeout=2, trust_env=False).status_code == self.expects
         except httpx.HTTPError:
             return False
         if ready and self.ready_after is None:

@@ -57,6 +57,9 @@ def make_parts(context: Context, *, proxy: list[str], proxy_api: int) -> list[Pa
     common = {"PERIJOVE_DATA_DIR": str(data.root)}
     if context.config:
         common["PERIJOVE_CONFIG"] = str(context.config)
+    # Through the proxy, because that is what "ready" means to a person: a part whose route
+    # the Hub has not added yet answers 404 there.
+    services = f"{topology.public_url}/services"
     config = str(resources.files("perijove_hub.hub") / "embedded_config.py")
 
     def own(name: str, probe: str) -> Part:
@@ -65,18 +68,21 @@ def make_parts(context: Context, *, proxy: list[str], proxy_api: int) -> list[Pa
             command += ["--config", str(context.config)]
         return part(name, command, probe)
 
-    def part(name: str, command: list[str], probe: str, **environment: str) -> Part:
+    def part(
+        name: str, command: list[str], probe: str, expects: int = 200, **environment: str
+    ) -> Part:
         return Part(
             name=name,
             command=command,
             probe=probe,
+            expects=expects,
             log=data.logs / f"{name}.log",
             pid_file=data.run / f"{name}.json",
             environment={**common, **environment},
         )
 
     return [
-        own("mlflow", f"{topology.mlflow_url}/health"),
+        own("mlflow", f"{services}/mlflow/health"),
         part(
             "hub",
             [sys.executable, "-m", "jupyterhub", "-f", config],
@@ -95,10 +101,12 @@ def make_parts(context: Context, *, proxy: list[str], proxy_api: int) -> list[Pa
                 f"--error-target={hub_url}/hub/error",
                 "--log-level=warn",
             ],
+            # It runs and guards its API: a stranger is refused.
             f"{proxy_api_url}/api/routes",
+            expects=403,
             CONFIGPROXY_AUTH_TOKEN=data.secret("proxy"),
         ),
-        own("api", f"{topology.api_url}/api/health"),
-        own("gateway", f"{topology.gateway_url}/health"),
-        own("worker", f"{topology.api_url}/api/health"),
+        own("api", f"{services}/perijove/api/health"),
+        own("gateway", f"{services}/serve/health"),
+        own("worker", f"{services}/perijove/api/health"),
     ]
