@@ -43,4 +43,4 @@ def _slug(name: str) -> str:
         return name
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:30].strip("-")
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:20]
-    return f"{readable}--{digest}".lstrip("-") if readable else f"x--{digest}"
+    return f"{readable or 'x'}--{digest}"
