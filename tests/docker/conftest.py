@@ -1,0 +1,91 @@
+"""A Docker engine that answers, and the workspace's image on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.processes import ROOT, wait_until
+
+#: Layers are kept between runs; `rm -rf` this folder to start over.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "perijove"
+
+
+def answers(host: str | None) -> bool:
+    """Tell whether an engine answers."""
+    env = {**os.environ, **({"DOCKER_HOST": host} if host else {})}
+    client = shutil.which("docker")
+    return (
+        bool(client)
+        and not subprocess.run([client, "version"], env=env, capture_output=True).returncode
+    )
+
+
+@contextlib.contextmanager
+def own_engine(dockerd: str) -> Iterator[str]:
+    """Run an engine with its own data, socket and process; stop exactly it."""
+    # Short, because the path of a socket has 108 characters at most.
+    with tempfile.TemporaryDirectory(prefix="pj-") as folder:
+        run = Path(folder)
+        host = f"unix://{run}/docker.sock"
+        log = run / "dockerd.log"
+        command = [
+            dockerd,
+            f"--host={host}",
+            f"--data-root={CACHE / 'docker'}",
+            f"--exec-root={run / 'exec'}",
+            f"--pidfile={run / 'dockerd.pid'}",
+            "--bridge=none",
+        ]
+        with log.open("wb") as out:
+            engine = subprocess.Popen(
+                command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        try:
+            wait_until(
+                lambda: engine.poll() is not None or answers(host), seconds=60, what="dockerd"
+            )
+            assert engine.poll() is None, log.read_text()
+            yield host
+            with_host = {**os.environ, "DOCKER_HOST": host}
+            subprocess.run(
+                ["docker", "network", "rm", "perijove"], env=with_host, capture_output=True
+            )
+        finally:
+            engine.terminate()
+            engine.wait(60)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[str | None]:
+    """``DOCKER_HOST`` of an engine; ``None`` for the default one."""
+    if answers(None):
+        yield os.environ.get("DOCKER_HOST")
+        return
+    dockerd = shutil.which("dockerd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if dockerd is None or os.geteuid() != 0:
+        why = "no Docker engine answers, and starting one takes dockerd and root"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    with own_engine(dockerd) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def image(engine: str | None) -> str:
+    """The workspace's image, built from this checkout."""
+    env = {**os.environ, **({"DOCKER_HOST": engine} if engine else {})}
+    built = subprocess.run(
+        [sys.executable, ROOT / "images" / "build"], env=env, capture_output=True, text=True
+    )
+    assert built.returncode == 0, built.stderr
+    return "perijove/cpu:latest"
