@@ -22,7 +22,7 @@ def lay_out(context: Context, *, port: int, spawner: str) -> tuple[Topology, int
     if spawner == "docker":
         from perijove_hub.hub.docker import bridge_address
 
-        host = bridge_address()
+        host = bridge_address(context.settings.hub.image)
     try:
         before = context.topology
         hub_port: int | None = int(before.hub_api_url.rsplit(":", 1)[1].split("/")[0])
