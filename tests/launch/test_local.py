@@ -15,8 +15,7 @@ import pytest
 
 from perijove_hub.launch import NameTaken, Phase
 from perijove_hub.launch.local import LocalLauncher
-
-from .conftest import ended, python, until
+from tests.launch.conftest import ended, python, until
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 

@@ -1,0 +1,1 @@
+"""Runs a promoted notebook: its parameters, papermill's engine, the process around them."""
