@@ -22,7 +22,7 @@ Limit = Annotated[int, Query(ge=1, le=500, description="Most items to return")]
 
 def paginate(
     session: Session,
-    rows: Select[tuple[RowT]],
+    rows: Select[RowT],
     *,
     by: InstrumentedAttribute[Any],
     tie: InstrumentedAttribute[Any],
