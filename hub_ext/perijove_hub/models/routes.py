@@ -12,6 +12,7 @@ from perijove.types.models import Deployment, DeploymentCreate, DeploymentState,
 from perijove_hub.api.auth import Deployer, Reader
 from perijove_hub.api.dependencies import Ctx, IdempotencyKey, OwnToken
 from perijove_hub.api.paging import Cursor, Limit
+from perijove_hub.launch.local import LocalLauncher
 from perijove_hub.models.registry import Registry
 from perijove_hub.models.service import Deployments
 
@@ -87,7 +88,5 @@ def deployment_logs(
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> LogChunk:
     """Read the log of the newest replica, from byte ``offset``."""
-    from perijove_hub.launch.local import LocalLauncher
-
-    launcher = LocalLauncher(context)
+    launcher = LocalLauncher(context.data.workloads)
     return Deployments(context).logs(principal, name, launcher=launcher, offset=offset)

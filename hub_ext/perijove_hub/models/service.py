@@ -18,6 +18,7 @@ from perijove_hub.access import may_change, may_see, sharing, visible
 from perijove_hub.api.paging import contains, paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Conflict, Refused
+from perijove_hub.experiments.workspaces import workspace_of
 from perijove_hub.launch import Launcher
 from perijove_hub.models import description, names
 from perijove_hub.models.registry import Registry
@@ -39,7 +40,7 @@ class Deployments:
     ) -> Page[Model]:
         """List what the registry shows the caller, with the deployments they may see."""
         models, following = registry.models(q=q, cursor=cursor, limit=limit)
-        workspace = _workspace(principal)
+        workspace = workspace_of(principal)
         serving: dict[tuple[str, int], list[str]] = {}
         with self._context.database.reading() as session:
             rows = session.scalars(
@@ -130,11 +131,11 @@ class Deployments:
                 _check_move(principal, row, body)
                 if body.visibility is not None:
                     row.visibility, row.group = sharing(principal, body.visibility, body.group)
-                if _is_serving(row, body, _workspace(principal)):
+                if _is_serving(row, body, workspace_of(principal)):
                     return False, self._wire(row)
                 row.generation += 1
             row.model, row.version = body.model, body.version
-            row.workspace = _workspace(principal)
+            row.workspace = workspace_of(principal)
             row.state, row.reason, row.stopping = DeploymentState.starting.value, None, False
             row.inputs = [column.model_dump() for column in inputs]
             row.outputs = [column.model_dump() for column in outputs]
@@ -206,12 +207,6 @@ class Deployments:
             outputs=[SignatureColumn.model_validate(item) for item in row.outputs],
             input_example=row.input_example,
         )
-
-
-def _workspace(principal: Principal) -> str:
-    from perijove_hub.experiments.workspaces import workspace_of
-
-    return workspace_of(principal)
 
 
 def _seen(session: Session, principal: Principal, name: str) -> DeploymentRow:
