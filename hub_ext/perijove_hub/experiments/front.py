@@ -103,6 +103,8 @@ class Front:
             return RedirectResponse(f"{PREFIX}/", 307)
         if path == f"{PREFIX}/health" and request.method in SAFE_METHODS:
             return JSONResponse({"status": "ok"})
+        if self._is_past_the_proxy(request):
+            return RedirectResponse(self._context.topology.public_url + asked_for(request.scope))
         for route in self._login:
             if route.matches(request.scope)[0] is Match.FULL:
                 return await _response(route.endpoint, request)
@@ -122,6 +124,13 @@ class Front:
         workspace = await self._choose(request, principal)
         body = await self._signed(request, offer.call, principal, self._defaults[workspace])
         return self._forward(inner, workspace, body, artifact=offer.artifact)
+
+    def _is_past_the_proxy(self, request: Request) -> bool:
+        """Tell whether a person followed a link with our own port, as MLflow's client prints."""
+        topology = self._context.topology
+        own = f"{topology.host}:{topology.mlflow_port}"
+        public = topology.public_url.partition("://")[2]
+        return own != public and request.headers.get("host") == own and is_navigation(request)
 
     async def _identify(self, request: Request) -> Principal:
         token = _token(request)

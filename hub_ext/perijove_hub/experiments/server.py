@@ -51,9 +51,10 @@ def _configure(context: Context, url: str) -> None:
             "MLFLOW_ENABLE_WORKSPACES": "true",
             "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(_hosts(public.netloc, own)),
             "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"{public.scheme}://{public.netloc}",
-            # A version's files lie in our own store; no other address is ever opened.
+            # A version's files lie in our own store and no other address is ever opened. MLflow
+            # does not check the run of "runs:/"; its clients resolve that themselves.
             "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX": (
-                "^(mlflow-artifacts:/(?!/)|runs:/|models:/)"
+                "^(mlflow-artifacts:/(?!/)|models:/)"
             ),
             # What runs code or calls out.
             "MLFLOW_ENABLE_AI_GATEWAY": "false",
