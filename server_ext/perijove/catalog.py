@@ -6,7 +6,6 @@ known here.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -144,15 +143,6 @@ def query(
     table = pa.ipc.open_stream(response.content).read_all()
     metadata = table.schema.metadata or {}
     return Result(table, metadata.get(b"perijove.truncated") == b"true")
-
-
-def nearest_source(name: str) -> str:
-    """Say which sources there are, and which one was probably meant; for error messages."""
-    names = [source.name for source in sources()]
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    return f"Sources you may read: {', '.join(names) or 'none yet'}."
 
 
 def _sendable(name: str, value: Any) -> Any:

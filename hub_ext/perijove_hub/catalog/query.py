@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from difflib import get_close_matches
 
 from perijove.types.base import Principal
 from perijove.types.catalog import Query
@@ -37,11 +38,12 @@ def find_source(settings: CatalogSettings, principal: Principal, name: str) -> S
     """Return a source the caller may read; raises ``NotFound`` for any other."""
     sources = readable(settings, principal)
     if name not in sources:
-        yours = ", ".join(sources) or "none yet"
+        near = get_close_matches(name, sources, n=1)
+        yours = f"Sources you may read: {', '.join(sources) or 'none yet'}."
         raise NotFound(
             f"There is no source '{name}' that you may read.",
             field="source",
-            fix=f"Sources you may read: {yours}.",
+            fix=f"Did you mean '{near[0]}'?" if near else yours,
         )
     return sources[name]
 

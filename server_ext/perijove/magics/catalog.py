@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from perijove import catalog, placeholders
-from perijove.exceptions import ApiError, ParameterError
+from perijove import placeholders
+from perijove.catalog import LIMIT, Result, query, search, sources
+from perijove.exceptions import ParameterError
 from perijove.magics.arguments import Command
-from perijove.magics.display import Chip, Listing, say
+from perijove.magics.display import Listing, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,13 +42,13 @@ class CatalogMagics:
         """List datasets that mention every word: ``%catalog cancer``."""
         given = CATALOG.parse(line)
         words = " ".join(given.words)
-        found = catalog.search(words, source=given["--source"], limit=LISTED)
+        found = search(words, source=given["--source"], limit=LISTED)
         return Listing(
             ["dataset", "rows", "columns", "about", "read it with"],
             [
                 [
                     dataset.name,
-                    "–" if dataset.row_count is None else f"{dataset.row_count:,}",
+                    "" if dataset.row_count is None else f"{dataset.row_count:,}",
                     dataset.column_count,
                     dataset.comment,
                     f"%%sql {dataset.source} --out df",
@@ -79,18 +80,11 @@ class CatalogMagics:
         result = self._run(statement, source, limit=given["--limit"])
         return self._hand_over(result, out, shown=cell is not None)
 
-    def _run(self, statement: str, source: str, *, limit: int | None) -> catalog.Result:
+    def _run(self, statement: str, source: str, *, limit: int | None) -> Result:
         parameters = {name: self._value(name) for name in placeholders.names(statement)}
         if limit is not None and limit < 1:
             raise SQL.wrong("--limit must be at least 1.")
-        try:
-            return catalog.query(
-                statement, source, parameters=parameters, limit=limit or catalog.LIMIT
-            )
-        except ApiError as error:
-            if error.problem.status == 404 and not error.problem.fix:
-                error.args = (f"{error} {catalog.nearest_source(source)}",)
-            raise
+        return query(statement, source, parameters=parameters, limit=limit or LIMIT)
 
     def _value(self, name: str) -> Any:
         namespace = self._shell.user_ns
@@ -103,17 +97,15 @@ class CatalogMagics:
         return namespace[name]
 
     def _only_source(self) -> str:
-        sources = catalog.sources()
-        if len(sources) == 1:
-            return sources[0].name
-        names = ", ".join(source.name for source in sources) or "none yet"
+        yours = [source.name for source in sources()]
+        if len(yours) == 1:
+            return yours[0]
+        names = ", ".join(yours) or "none yet"
         raise SQL.wrong(f"Which source? You may read: {names}.")
 
-    def _hand_over(
-        self, result: catalog.Result, out: str | None, *, shown: bool
-    ) -> pd.DataFrame | None:
-        frame = result.to_pandas()
-        size = f"{len(frame):,} rows × {frame.shape[1]} columns"
+    def _hand_over(self, result: Result, out: str | None, *, shown: bool) -> pd.DataFrame | None:
+        frame: pd.DataFrame = result.to_pandas()
+        size = f"{len(frame):,} rows × {frame.shape[1]} columns"  # noqa: RUF001
         cut = " (cut there: the source has more)" if result.truncated else ""
         if out is not None:
             self._shell.user_ns[out] = frame

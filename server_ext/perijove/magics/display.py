@@ -215,7 +215,7 @@ def _in_notebook() -> bool:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else " ".join(str(value).split())
 
 
 def _html(value: Any) -> str:
