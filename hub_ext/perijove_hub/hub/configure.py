@@ -71,6 +71,8 @@ def embed(c: Any) -> None:
     c.ConfigurableHTTPProxy.should_start = False
     c.ConfigurableHTTPProxy.api_url = os.environ["PERIJOVE_PROXY_API_URL"]
     c.ConfigurableHTTPProxy.auth_token = data.secret("proxy")
+    # People press Start and see what they start, instead of landing in a spawn by itself.
+    c.JupyterHub.default_url = "/hub/home"
     # A proxy that lost its routes with a kill -9 has them back within these seconds.
     c.JupyterHub.proxy_check_interval = 5
     _embed_accounts(c, context)
