@@ -63,9 +63,14 @@ def api(data_dir: Path, config: Path | None) -> None:
 def mlflow(data_dir: Path, config: Path | None) -> None:
     """Serve MLflow behind the Hub's identity."""
     context = _open(data_dir, config)
+    from perijove_hub.experiments.database import MlflowDatabaseError
     from perijove_hub.experiments.server import create_mlflow
 
-    _serve(create_mlflow(context), context.topology.host, context.topology.mlflow_port)
+    try:
+        app = create_mlflow(context)
+    except MlflowDatabaseError as error:
+        fail(error, EX_CONFIG)
+    _serve(app, context.topology.host, context.topology.mlflow_port)
 
 
 @click.command()
