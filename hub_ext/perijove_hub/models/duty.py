@@ -150,8 +150,7 @@ class DeploymentDuty:
         log.info("started %s for deployment %s", row.workload, deployment.name)
 
     def _await_ready(self, row: ReplicaRow, *, since: datetime) -> None:
-        host = self._context.topology.host
-        found = replica.address(self._launcher, row.workload, host=host)
+        found = replica.address(self._launcher, row.workload)
         if found is not None:
             with self._context.database.session() as session:
                 ledger.ready(session, row.workload, found)

@@ -18,6 +18,10 @@ ANNOUNCE = "replica.json"
 #: Its exit status when it cannot load the model; see ``perijove.replica.__main__``.
 CANNOT_LOAD = 3
 
+#: Only the gateway may reach a replica, which asks nobody who they are. In Docker mode
+#: workspaces reach ``topology.host``.
+LOOPBACK = "127.0.0.1"
+
 _LOG_BYTES = 64 * 1024
 
 
@@ -39,7 +43,7 @@ def workload(context: Context, deployment: DeploymentRow, row: ReplicaRow, model
             "-m",
             "perijove.replica",
             *("--model", str(model)),
-            *("--host", context.topology.host),
+            *("--host", LOOPBACK),
             *("--port", "0"),
             *("--announce", ANNOUNCE),
             *("--name", row.workload),
@@ -59,7 +63,7 @@ def announced(launcher: Launcher, name: str) -> dict[str, str]:
     return document if isinstance(document, dict) else {}
 
 
-def address(launcher: Launcher, name: str, *, host: str) -> str | None:
+def address(launcher: Launcher, name: str) -> str | None:
     """Return where the replica answers, or ``None`` as long as it does not.
 
     Only the port is taken from what it wrote: a model's code could write anything there.
@@ -67,7 +71,7 @@ def address(launcher: Launcher, name: str, *, host: str) -> str | None:
     _, _, port = str(announced(launcher, name).get("address", "")).rpartition(":")
     if not port.isdigit() or not 1024 <= int(port) <= 65535:
         return None
-    found = f"{host}:{port}"
+    found = f"{LOOPBACK}:{port}"
     try:
         response = httpx.get(
             f"http://{found}/ping",
