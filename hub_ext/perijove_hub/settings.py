@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from perijove.types.base import Name
+from perijove_hub.toml_errors import Location, dotted, explain, line_of
 
 
 class SettingsError(Exception):
@@ -21,7 +22,9 @@ class SettingsError(Exception):
 class Section(BaseModel):
     """A table of the file; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -117,7 +120,7 @@ def load(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SettingsError(
             f"{path}: cannot be read ({error.strerror}). Name an existing file with --config."
@@ -127,73 +130,49 @@ def load(path: Path | None) -> Settings:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: is not valid TOML: {error}.") from None
+        raise SettingsError(_not_toml(path, str(error))) from None
+    unset: list[str] = []
+    expanded = _expand(raw, (), unset, lambda location: f"{path}:{line_of(text, location)}")
+    if unset:
+        raise SettingsError("\n".join(unset))
     try:
-        return Settings.model_validate(_expand(raw))
+        return Settings.model_validate(expanded)
     except ValidationError as error:
-        problems = [_explain(path, text, item) for item in error.errors(include_url=False)]
+        problems = [
+            explain(path, text, item, root=Settings) for item in error.errors(include_url=False)
+        ]
         raise SettingsError("\n".join(problems)) from None
-    except KeyError as error:
-        raise SettingsError(
-            f"{path}: environment variable {error} is not set; export it before starting Perijove."
-        ) from None
 
 
-def _expand(value: Any) -> Any:
-    """Replace ``${NAME}`` in every string, so that secrets stay out of the file."""
+def _not_toml(path: Path, message: str) -> str:
+    """Put the line of a syntax error where the eye looks for it."""
+    where = re.search(r" \(at line (\d+), column \d+\)$", message)
+    if where is None:
+        return f"{path}: is not valid TOML: {message}."
+    return f"{path}:{where[1]}: is not valid TOML: {message[: where.start()]}."
+
+
+def _expand(
+    value: Any, location: tuple[str | int, ...], unset: list[str], place: Callable[[Location], str]
+) -> Any:
+    """Replace ``${NAME}`` in every string, so that secrets stay out of the file.
+
+    Variables that are not set are added to ``unset``, each as a whole message.
+    """
     if isinstance(value, dict):
-        return {key: _expand(item) for key, item in value.items()}
+        return {k: _expand(item, (*location, k), unset, place) for k, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item) for item in value]
-    if isinstance(value, str):
-        return re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], value)
-    return value
+        return [_expand(v, (*location, at), unset, place) for at, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
 
+    def variable(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in os.environ:
+            unset.append(
+                f"{place(location)}: {dotted(location)}: the environment variable '{name}' is "
+                "not set; export it before starting Perijove."
+            )
+        return os.environ.get(name, "")
 
-def _explain(path: Path, text: str, error: Any) -> str:
-    """Turn one validation error into ``file:line: key: what is wrong; what to do``."""
-    location = [str(part) for part in error["loc"] if part != "[key]"]
-    key = ".".join(location)
-    where = f"{path}:{_line_of(text, location)}: {key}"
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        nearest = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"Did you mean '{nearest[0]}'?" if nearest else f"Known here: {', '.join(known)}."
-        return f"{where}: unknown key. {hint}"
-    message = error["msg"].removeprefix("Value error, ")
-    # A wrong value may be a URL with a password in it: show it only where it cannot be.
-    shown = error.get("input")
-    value = f" (it is {shown!r})" if isinstance(shown, bool | int | float) else ""
-    return f"{where}: {message}{value}."
-
-
-def _known_keys(location: list[str]) -> list[str]:
-    """Keys the table at ``location`` may have."""
-    section: Any = Settings
-    for part in location:
-        if section is SourceSettings:
-            return []
-        annotation = section.model_fields[part].annotation if hasattr(
-            section, "model_fields"
-        ) else SourceSettings
-        section = annotation
-    fields = getattr(section, "model_fields", None)
-    return sorted(fields) if fields else []
-
-
-def _line_of(text: str, location: list[str]) -> int:
-    """Find the line a key stands on; the line of its table, or 1, when it is not written out."""
-    table: list[str] = []
-    best = 1
-    for number, line in enumerate(text.splitlines(), start=1):
-        bare = line.split("#", 1)[0].strip()
-        if header := re.fullmatch(r"\[\[?\s*(.+?)\s*\]\]?", bare):
-            table = [part.strip().strip("\"'") for part in header[1].split(".")]
-            if location[: len(table)] == table:
-                best = number
-            continue
-        name = bare.split("=", 1)[0].strip() if "=" in bare else ""
-        full = table + [part.strip().strip("\"'") for part in name.split(".")] if name else []
-        if full and location[: len(full)] == full:
-            return number
-    return best
+    return re.sub(r"\$\{(\w+)\}", variable, value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
 from contextlib import closing
@@ -25,7 +24,7 @@ def build(path: Path) -> None:
     try:
         with closing(sqlite3.connect(partial)) as connection, connection:
             _fill(connection)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
