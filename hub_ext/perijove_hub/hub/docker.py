@@ -70,19 +70,23 @@ def _network(client: docker.DockerClient) -> Any:
 
 def embed(c: Any, context: Context, topology: Topology) -> None:
     """Spawn workspaces as containers of ``hub.image``."""
-    settings, root = context.settings.hub, str(context.data.root)
+    settings = context.settings.hub
     c.JupyterHub.spawner_class = PerijoveDockerSpawner
     c.JupyterHub.hub_connect_ip = topology.host
     c.PerijoveDockerSpawner.image = settings.image
     c.PerijoveDockerSpawner.mem_limit = f"{settings.memory_mb}M"
     c.PerijoveDockerSpawner.homes = str(context.data.homes)
-    # Several installations may share an engine, and each must find only its own containers.
-    c.PerijoveDockerSpawner.prefix = f"perijove-{hashlib.sha256(root.encode()).hexdigest()[:8]}"
+    c.PerijoveDockerSpawner.prefix = container_prefix(context.data.root)
     c.Spawner.default_url = "/lab"
     c.Spawner.start_timeout = 120
     c.Spawner.http_timeout = 60
     if "demo" in context.settings.catalog.sources:
         c.PerijoveDockerSpawner.tutorial = tutorial_path()
+
+
+def container_prefix(data: Path) -> str:
+    """Name the containers of one data directory apart from others' on the same engine."""
+    return f"perijove-{hashlib.sha256(str(data).encode()).hexdigest()[:8]}"
 
 
 class PerijoveDockerSpawner(DockerSpawner):  # type: ignore[misc]
