@@ -64,16 +64,12 @@ class Serving:
         """A client of the gateway."""
         token = more.get("token") or (self.api.hub.token(user) if user else None)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(
-            base_url=self.gateway_url, headers=headers, timeout=60, trust_env=False
-        )
+        return httpx.Client(base_url=self.gateway_url, headers=headers, timeout=60, trust_env=False)
 
     def deploy(self, user: str, model: str, version: int = 1, **more: Any) -> httpx.Response:
         """Ask for a deployment."""
         with self.api.client(user) as client:
-            return client.post(
-                "/deployments", json={"model": model, "version": version, **more}
-            )
+            return client.post("/deployments", json={"model": model, "version": version, **more})
 
     def show(self, name: str) -> dict[str, Any]:
         """What the administrator sees of a deployment; empty when there is none."""

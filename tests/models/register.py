@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 SMALL = pd.DataFrame({"x": [1.0, 2.0]})
 
 
-class Slow(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
+class Slow(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Takes as many seconds as its input says."""
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
@@ -25,14 +25,14 @@ class Slow(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
         return [os.getpid()]
 
 
-class Raises(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
+class Raises(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Raises with the data in its message."""
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
         raise ValueError(f"secret {model_input['x'].iloc[0]}")
 
 
-class DoesNotLoad(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
+class DoesNotLoad(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Fails as one whose package is missing does."""
 
     def load_context(self, context: Any) -> None:

@@ -55,9 +55,7 @@ def test_a_model_is_deployed_called_moved_to_its_next_version_and_undeployed(
         assert not failures, "callers never notice a move"
 
         with serving.api.client("ada") as api:
-            [model] = [
-                item for item in api.get("/models").json()["items"] if item["name"] == name
-            ]
+            [model] = [item for item in api.get("/models").json()["items"] if item["name"] == name]
             assert [version["deployed_as"] for version in model["versions"]] == [[name], []]
             answer = api.delete(f"/deployments/{name}")
             assert answer.status_code == 202
@@ -135,16 +133,6 @@ def test_what_cannot_be_deployed_is_refused_with_the_fix(
     assert answer.status_code == status, problem
     assert problem["field"] == field
     assert says in problem["detail"] + problem.get("fix", "")
-
-
-def test_a_name_of_someone_else_is_a_conflict_that_does_not_tell_whose(serving: Serving) -> None:
-    assert serving.deploy("ada", "slow", name="mine").status_code == 201
-    answer = serving.deploy("admin", "slow", name="mine")
-    # The administrator's workspace has no such model: rights on models come first.
-    assert answer.status_code == 404
-    with serving.api.client("ada") as client:
-        answer = client.post("/deployments", json={"model": "slow", "version": 1, "name": "x" * 64})
-    assert answer.status_code == 422
 
 
 def test_a_moved_deployment_keeps_its_visibility(serving: Serving) -> None:

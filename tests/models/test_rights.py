@@ -80,9 +80,9 @@ def test_another_groups_user_cannot_tell_that_there_is_anything(
         for method, path in API_CALLS[3:]:
             answer = call(client, method, path)
             assert answer.status_code == 404, (method, path)
-            assert answer.json() == call(client, method, path.replace("theirs", "nobody")).json() | {
-                "detail": "Nothing is deployed as 'theirs'."
-            }
+            assert answer.json() == call(
+                client, method, path.replace("theirs", "nobody")
+            ).json() | {"detail": "Nothing is deployed as 'theirs'."}
         assert client.get("/models").json()["items"] == []
         answer = client.post("/deployments", json={"model": "slow", "version": 1})
         assert answer.status_code == 404
@@ -106,9 +106,7 @@ def test_who_may_see_but_not_change_gets_403(serving: Serving) -> None:
 def test_a_name_taken_by_someone_else_is_a_conflict(serving: Serving) -> None:
     with serving.context.database.session() as session:
         session.add(
-            DeploymentRow(
-                name="slow", owner="grace", model="m", version=1, workspace="group-risk"
-            )
+            DeploymentRow(name="slow", owner="grace", model="m", version=1, workspace="group-risk")
         )
     answer = serving.deploy("ada", "slow")
     assert answer.status_code == 409

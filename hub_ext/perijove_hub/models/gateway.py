@@ -41,6 +41,8 @@ TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=600)
 #: What a replica may say about its answer. Its process runs a user's code under our origin:
 #: no cookies, no redirects, nothing for a browser to run.
 ANSWER_HEADERS = ("content-type", "retry-after")
+#: Says which version of the model answered.
+VERSION = "Perijove-Model-Version"
 SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 
 
@@ -173,20 +175,18 @@ class Gateway:
             ) from None
         except aiohttp.ClientError:
             raise _Moved from None
-        return await _answer(answer)
+        return await _answer(answer, {VERSION: str(route.version), **SAFE})
 
 
-async def _answer(answer: aiohttp.ClientResponse) -> Response:
-    """Make our answer of a replica's."""
+async def _answer(answer: aiohttp.ClientResponse, headers: dict[str, str]) -> Response:
+    """Make our answer, with ``headers`` and the few it may set itself, of a replica's."""
     if answer.status == 421:
         answer.release()
         raise _Moved
     if 300 <= answer.status < 400:
         answer.release()
         return problem_response(502, "Bad answer", "The model answered with a redirect.")
-    headers = SAFE | {
-        name: answer.headers[name] for name in ANSWER_HEADERS if name in answer.headers
-    }
+    headers |= {name: answer.headers[name] for name in ANSWER_HEADERS if name in answer.headers}
     if answer.content_length is not None and answer.content_length <= WHOLE_BYTES:
         try:
             content = await answer.read()

@@ -42,6 +42,8 @@ class Route:
     deployment: DeploymentRow
     replica: str | None = None
     address: str | None = None
+    version: int = 0
+    """The model version that answers; the deployment's own may be yet to come."""
 
     @property
     def name(self) -> str:
@@ -109,6 +111,8 @@ class Routes:
         for deployment in deployments:
             row = newest.get(deployment.name)
             table[deployment.name] = (
-                Route(deployment, row.workload, row.address) if row else Route(deployment)
+                Route(deployment, row.workload, row.address, row.version)
+                if row
+                else Route(deployment)
             )
         return table
