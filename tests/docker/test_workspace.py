@@ -76,10 +76,13 @@ def workspace(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("docker")
     with Product.running(folder, "--spawner", "docker") as product, product.client("ada") as client:
         product.start_server(client, "ada")
-        with contextlib.closing(docker.from_env()) as engine:
-            prefix = container_prefix(product.data)
-            [container] = engine.containers.list(filters={"name": f"{prefix}-ada"})
-            yield Workspace(product, client, container)
+        yield Workspace(product, client, container_of(product, "ada"))
+
+
+def container_of(product: Product, user: str) -> Any:
+    """Find a user's container."""
+    with contextlib.closing(docker.from_env()) as engine:
+        return engine.containers.get(f"{container_prefix(product.data)}-{user}")
 
 
 def test_jupyterlab_answers_with_the_panel(workspace: Workspace) -> None:
@@ -144,8 +147,27 @@ def test_the_environment_holds_no_token_but_the_servers_own(workspace: Workspace
     assert tokens == {env["JUPYTERHUB_API_TOKEN"]}
 
 
-def test_a_user_cannot_choose_another_image(workspace: Workspace) -> None:
+def test_a_user_cannot_choose_another_image_and_still_starts_the_right_one(
+    workspace: Workspace,
+) -> None:
     with workspace.product.client("grace") as grace:
         refused = grace.post("/hub/api/users/grace/server", json={"image": "perijove/base:latest"})
-    assert refused.status_code == 400
-    assert "not allowed" in refused.json()["message"]
+        assert refused.status_code == 400
+        assert "not allowed" in refused.json()["message"]
+        workspace.product.start_server(grace, "grace")
+
+
+def test_workspaces_do_not_reach_each_other(workspace: Workspace) -> None:
+    with workspace.product.client("grace") as grace:
+        if not workspace.product.server(grace, "grace").get("ready"):
+            workspace.product.start_server(grace, "grace")
+    address = container_of(workspace.product, "grace").attrs["NetworkSettings"]["Networks"]
+    cell = f"""
+import socket
+try:
+    socket.create_connection(({address["perijove"]["IPAddress"]!r}, 8888), timeout=3)
+    print("reached")
+except OSError as error:
+    print("no way:", type(error).__name__)
+"""
+    assert "no way: TimeoutError" in workspace.execute(cell)

@@ -12,6 +12,7 @@ from typing import Any
 import docker
 from docker.errors import DockerException, ImageNotFound, NotFound
 from dockerspawner import DockerSpawner
+from tornado.web import HTTPError
 from traitlets import Bool, Unicode, default
 
 from perijove_hub.context import Context, Topology
@@ -122,6 +123,16 @@ class PerijoveDockerSpawner(DockerSpawner):  # type: ignore[misc]
         self._furnish()
         address: tuple[str, int] = await super().start()
         return address
+
+    async def check_allowed(self, image: str) -> str:
+        """Return the image an allowed choice stands for; refuse any other with 400."""
+        try:
+            allowed: str = await super().check_allowed(image)
+        except HTTPError:
+            # The Hub has stored the choice for the next start, which would fail again.
+            self.orm_spawner.user_options = {}
+            raise
+        return allowed
 
     def _furnish(self) -> None:
         make_home(self.home, Path(self.tutorial) if self.tutorial else None)
