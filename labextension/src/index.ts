@@ -1,0 +1,10 @@
+import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+
+import { core } from './plugins/core';
+import { panel } from './plugins/panel';
+import { promote } from './plugins/promote';
+
+export * from './tokens';
+
+const plugins: JupyterFrontEndPlugin<unknown>[] = [core, panel, promote];
+export default plugins;

@@ -1,0 +1,74 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { Dialog, ICommandPalette, Notification, showDialog } from '@jupyterlab/apputils';
+import { INotebookTracker } from '@jupyterlab/notebook';
+
+import { asProblem } from '../api/requests';
+import type { JobCreate } from '../api/types';
+import { perijoveIcon } from '../icons';
+import { promoteNotebook } from '../jobs/promoteForm';
+import { CommandIDs, IPerijove } from '../tokens';
+
+/** How long the good news stays, in milliseconds. */
+const BRIEFLY = 5000;
+
+/** Promote the open notebook: in its toolbar (by `schema/promote.json`) and the palette. */
+export const promote: JupyterFrontEndPlugin<void> = {
+  id: 'perijove:promote',
+  description: 'Turns the open notebook into a job.',
+  autoStart: true,
+  requires: [IPerijove, INotebookTracker],
+  optional: [ICommandPalette],
+  activate: (
+    app: JupyterFrontEnd,
+    perijove: IPerijove,
+    notebooks: INotebookTracker,
+    palette: ICommandPalette | null
+  ): void => {
+    const { trans } = perijove;
+    app.commands.addCommand(CommandIDs.promoteNotebook, {
+      label: trans.__('Promote notebook to a job…'),
+      caption: trans.__('Turn this notebook into a Perijove job'),
+      icon: perijoveIcon,
+      describedBy: { args: { type: 'object', properties: {} } },
+      execute: () => run(perijove, notebooks)
+    });
+    palette?.addItem({
+      command: CommandIDs.promoteNotebook,
+      category: trans.__('Perijove')
+    });
+  }
+};
+
+async function run(perijove: IPerijove, notebooks: INotebookTracker): Promise<void> {
+  const { actions, trans } = perijove;
+  const panel = notebooks.currentWidget;
+  const content = panel?.context.model.toJSON();
+  if (!panel || typeof content !== 'object' || content === null) {
+    await showDialog({
+      title: trans.__('No notebook is open'),
+      body: trans.__('Open the notebook that should become a job, then promote it.'),
+      buttons: [Dialog.okButton()]
+    });
+    return;
+  }
+  try {
+    const job = await promoteNotebook(perijove, {
+      path: panel.context.path,
+      content: content as JobCreate['notebook']
+    });
+    if (job) {
+      const { version } = job.latest;
+      Notification.success(trans.__('%1 is promoted as version %2', job.name, version), {
+        autoClose: BRIEFLY
+      });
+      actions.open({ kind: 'job', id: job.id, title: job.name });
+    }
+  } catch (error) {
+    const { title, detail, fix } = asProblem(error);
+    await showDialog({
+      title: trans.__('This notebook cannot be promoted'),
+      body: [detail ?? title, fix].filter(Boolean).join(' '),
+      buttons: [Dialog.okButton()]
+    });
+  }
+}

@@ -1,0 +1,57 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { Token } from '@lumino/coreutils';
+
+import type { IApi } from './api/requests';
+
+/** Commands of the front end; all of them are in the palette or on a button. */
+export namespace CommandIDs {
+  export const openPage = 'perijove:open-page';
+  export const showPanel = 'perijove:show-panel';
+  export const promoteNotebook = 'perijove:promote-notebook';
+  export const openTracking = 'perijove:open-tracking';
+}
+
+/** Things that have a page of their own. */
+export type PageKind = 'dataset' | 'deployment' | 'experiment' | 'job' | 'run';
+
+/** What a main-area tab shows; survives a reload. */
+export interface IPageArgs {
+  kind: PageKind;
+  /** The thing's id or unique name, as the API takes it. */
+  id: string;
+  /** The tab's label. */
+  title: string;
+}
+
+/** The panel's tabs. */
+export type TabName = 'data' | 'experiments' | 'jobs' | 'models';
+
+/** What leaves need from JupyterLab. */
+export interface IActions {
+  /** Open a thing's page, or bring it to the front. */
+  open(page: IPageArgs): void;
+
+  /** Put code into a new cell below the active one of the open notebook. */
+  insertCell(source: string): void;
+
+  /** Copy text and say so. */
+  copy(text: string): void;
+
+  /** Turn the open notebook into a job. */
+  promote(): void;
+
+  /** Open MLflow in a new browser tab, at a place of its own such as `#/experiments/1`. */
+  openTracking(place?: string): void;
+}
+
+/** Perijove in this JupyterLab. */
+export interface IPerijove {
+  readonly api: IApi;
+  readonly trans: TranslationBundle;
+  readonly actions: IActions;
+}
+
+export const IPerijove = new Token<IPerijove>(
+  'perijove:IPerijove',
+  'The client of the control plane and what its panels do in JupyterLab.'
+);

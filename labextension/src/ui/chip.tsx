@@ -1,0 +1,53 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { ReactElement } from 'react';
+
+import { usePerijove } from './context';
+
+type Tone = 'good' | 'bad' | 'busy' | 'warn' | 'quiet';
+
+const TONES: Record<string, Tone> = {
+  cancelled: 'quiet',
+  failed: 'bad',
+  finished: 'good',
+  killed: 'quiet',
+  lost: 'warn',
+  pending: 'busy',
+  queued: 'quiet',
+  ready: 'good',
+  running: 'busy',
+  scheduled: 'quiet',
+  starting: 'busy',
+  stopping: 'busy',
+  succeeded: 'good'
+};
+
+/** A state in a word and a colour. */
+export function Chip({ state, title }: { state: string; title?: string }): ReactElement {
+  const { trans } = usePerijove();
+  return (
+    <span className={`pj-Chip pj-mod-${TONES[state] ?? 'quiet'}`} title={title}>
+      {stateWord(state, trans)}
+    </span>
+  );
+}
+
+function stateWord(state: string, trans: TranslationBundle): string {
+  const words: Record<string, string> = {
+    cancelled: trans.__('cancelled'),
+    failed: trans.__('failed'),
+    finished: trans.__('finished'),
+    killed: trans.__('killed'),
+    lost: trans.__('lost'),
+    never: trans.__('never run'),
+    paused: trans.__('paused'),
+    pending: trans.__('pending'),
+    queued: trans.__('queued'),
+    ready: trans.__('ready'),
+    running: trans.__('running'),
+    scheduled: trans.__('scheduled'),
+    starting: trans.__('starting'),
+    stopping: trans.__('stopping'),
+    succeeded: trans.__('succeeded')
+  };
+  return words[state] ?? state;
+}

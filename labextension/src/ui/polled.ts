@@ -1,0 +1,86 @@
+import { Poll } from '@lumino/polling';
+import { useCallback, useContext, useEffect, useRef, useState } from 'react';
+
+import { asProblem, type IProblem } from '../api/requests';
+import { VisibleContext } from './context';
+
+/** What is known of something that is read again and again. */
+export interface IPolled<T> {
+  /** The last answer; stays while the next one is on its way or fails. */
+  data?: T;
+  /** Why the last try failed. */
+  problem?: IProblem;
+  /** Whether `data` answers an earlier question, such as other search words. */
+  stale: boolean;
+  /** Read again now. */
+  refresh: () => void;
+}
+
+interface IOptions<T> {
+  /** Milliseconds between reads; a failing one waits longer each time, up to a minute. */
+  interval?: number;
+  /** Whether an answer is the last one, because nothing will change any more. */
+  isLast?: (data: T) => boolean;
+}
+
+/**
+ * Read something now and every few seconds, as long as a person can see it.
+ *
+ * @param question - Names what is asked; another question is asked at once.
+ * @param read - Asks it.
+ */
+export function usePolled<T>(
+  question: string,
+  read: () => Promise<T>,
+  { interval = 5000, isLast }: IOptions<T> = {}
+): IPolled<T> {
+  const visible = useContext(VisibleContext);
+  const [known, setKnown] = useState<{ question?: string; data?: T; problem?: IProblem }>({});
+  const [asked, setAsked] = useState(0);
+  const latest = useRef({ read, isLast });
+  useEffect(() => {
+    latest.current = { read, isLast };
+  });
+  useEffect(() => {
+    if (!visible) {
+      return;
+    }
+    let current = true;
+    const poll = new Poll({
+      name: `perijove:${question}`,
+      auto: false,
+      frequency: { interval, backoff: true, max: 60_000 },
+      factory: async () => {
+        try {
+          const data = await latest.current.read();
+          if (current) {
+            setKnown({ question, data });
+            if (latest.current.isLast?.(data)) {
+              void poll.stop();
+            }
+          }
+        } catch (error) {
+          if (current) {
+            const problem = asProblem(error);
+            setKnown(before =>
+              before.question === question ? { ...before, problem } : { question, problem }
+            );
+          }
+          throw error;
+        }
+      }
+    });
+    void poll.start();
+    return () => {
+      current = false;
+      poll.dispose();
+    };
+  }, [question, visible, interval, asked]);
+  const refresh = useCallback(() => setAsked(count => count + 1), []);
+  return {
+    data: known.data,
+    problem: known.problem,
+    stale: known.question !== question,
+    refresh
+  };
+}
