@@ -55,5 +55,10 @@ def is_single(sql: str) -> bool:
     return True
 
 
+def bare(sql: str) -> str:
+    """Return ``sql`` without its strings, quoted names and comments."""
+    return _TOKEN.sub(lambda match: match[0] if match["end"] or match["name"] else " ", sql)
+
+
 def _placeholders(sql: str) -> Iterator[re.Match[str]]:
     return (match for match in _TOKEN.finditer(sql) if match["name"])

@@ -110,7 +110,8 @@ def scrub(text: str, settings: SourceSettings) -> str:
         secrets += [url.password, quote(url.password, safe=""), quote_plus(url.password)]
     if url is not None and url.get_backend_name() == "sqlite":
         secrets.append(url.database)
-    for secret in sorted((s for s in secrets if s), key=len, reverse=True):
+    # Shorter ones are part of any sentence; taking them out would show where they were.
+    for secret in sorted((s for s in secrets if s and len(s) > 3), key=len, reverse=True):
         text = text.replace(secret, "…")
     return text
 

@@ -214,7 +214,8 @@ def _referenced(statement: Statement) -> set[tuple[str, str]]:
     """Name the tables a statement reads, as ``DataFile.key`` does."""
     # The parser wants no parameters here; what they are does not change the tables.
     sql = statement.written(lambda _: "NULL")
-    with duckdb.connect(":memory:") as connection:
+    # Even parsing happens behind locked doors: for EXPORT DATABASE it makes a folder.
+    with _sandbox([]) as connection:
         try:
             named = connection.get_table_names(sql, qualified=True)
         except duckdb.Error as error:

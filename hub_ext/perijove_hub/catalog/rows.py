@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 
@@ -79,7 +80,7 @@ def array_of(values: list[Any]) -> pa.Array:
     kinds = {type(value) for value in values if value is not None}
     if memoryview in kinds:
         values = [bytes(v) if isinstance(v, memoryview) else v for v in values]
-    if not any(_is_document(value) for value in values):
+    if UUID not in kinds and not any(_is_document(value) for value in values):
         try:
             return pa.array(values)
         except (pa.ArrowException, OverflowError, TypeError, ValueError):

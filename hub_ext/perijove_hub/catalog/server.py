@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from perijove import placeholders
 from perijove_hub.catalog.connector import Crawl, refused, stopping, too_slow
 from perijove_hub.catalog.inspection import inspect_database
 from perijove_hub.catalog.rows import Rows, gather
@@ -22,17 +23,25 @@ if TYPE_CHECKING:
 #: Seconds to wait for a server to take a connection.
 CONNECT_S = 10
 
-_READS = re.compile(
-    r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values|table|show|describe|explain)\b",
-    re.IGNORECASE | re.DOTALL,
+#: Rows fetched from a cursor at a time.
+_ROWS = 5000
+
+_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w*)", re.DOTALL)
+_SELECTS = frozenset({"select", "with", "values", "table"})
+_READS = _SELECTS | {"show", "describe", "explain"}
+#: Words by which something that begins as a question changes something after all.
+_CHANGES = re.compile(
+    r"\b(insert|update|delete|merge|into|create|alter|drop|truncate|grant|call|exec|execute)\b",
+    re.IGNORECASE,
 )
 
 
 class ServerConnector:
     """A server whose dialect has no guards of its own here.
 
-    What starts a statement decides whether it may run; then a transaction, read-only where the
-    server knows that, which is always rolled back.
+    Words decide whether a statement may run; then a transaction, read-only where the server
+    knows that, which is always rolled back. Some drivers commit by themselves, so give such a
+    source a user who can only read.
     """
 
     def __init__(self, url: URL) -> None:
@@ -45,8 +54,9 @@ class ServerConnector:
 
     def run(self, statement: Statement, *, limit: int, timeout_s: float) -> Rows:
         """Run a statement in a transaction that is rolled back."""
-        if not _READS.match(statement.sql):
-            raise refused("Only statements that read are allowed here.")
+        _require(statement, _READS)
+        if change := _CHANGES.search(placeholders.bare(statement.sql)):
+            raise refused(f"Only statements that read are allowed here, not '{change[1]}'.")
         # In text() a colon that is no placeholder must say so.
         sql = statement.written(lambda name: f":{name}", literal=lambda s: s.replace(":", r"\:"))
         with self._transaction(timeout_s) as connection:
@@ -92,11 +102,11 @@ class ServerConnector:
 
 
 class PostgresConnector(ServerConnector):
-    """A PostgreSQL server, read in a read-only transaction with a statement timeout."""
+    """A PostgreSQL server, read through a cursor in a read-only transaction."""
 
     def __init__(self, url: URL) -> None:
         self.kind = "postgresql"
-        # Rows must stream and statements must not be chained; psycopg 3 gives both.
+        # psycopg 3, because its cursors send one statement in a message and stream rows.
         self._engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             poolclass=NullPool,
@@ -104,28 +114,35 @@ class PostgresConnector(ServerConnector):
         )
 
     def run(self, statement: Statement, *, limit: int, timeout_s: float) -> Rows:
-        """Run a statement; the server itself refuses a second one and any change."""
+        """Run a SELECT; the server itself refuses a second statement and any change."""
         import psycopg
 
+        _require(statement, _SELECTS)
         sql = statement.written(
             lambda name: f"%({name})s", literal=lambda part: part.replace("%", "%%")
         )
-        with self._read_only(timeout_s) as connection:
-            cursor = connection.cursor()
-            # stream() speaks the extended protocol, in which a message holds one statement.
-            rows: Any = cursor.stream(sql, statement.parameters)
+        with (
+            self._read_only(timeout_s) as connection,
+            # The server's own timeout counts each FETCH; this one counts them all.
+            stopping(timeout_s, connection.cancel) as late,
+        ):
             try:
-                # Closing it early cancels what the server still does.
-                with closing(rows):
-                    first = next(rows, None)
+                # Only a SELECT can be a cursor's: even COPY, which writes files and starts
+                # programs in a read-only transaction, is refused by the server's grammar.
+                with connection.cursor(name="perijove") as cursor:
+                    cursor.itersize = _ROWS
+                    cursor.execute(sql, statement.parameters)
                     names = [column.name for column in cursor.description or ()]
-                    return gather(names, _chain(first, rows), limit)
+                    result = gather(names, cursor, limit)
             except psycopg.errors.QueryCanceled:
                 raise too_slow(timeout_s) from None
-            except psycopg.errors.ReadOnlySqlTransaction:
-                raise refused("Only statements that read are allowed here.") from None
             except psycopg.Error as error:
-                raise refused(str(error)) from None
+                # Without the line that shows our DECLARE in front of the statement.
+                told = [error.diag.message_primary, error.diag.message_hint]
+                raise refused(". ".join(filter(None, told)) or str(error)) from None
+        if late.is_set():
+            raise too_slow(timeout_s)
+        return result
 
     def identifier(self, schema: str, table: str) -> str:
         """Quote a table's name; ``public`` need not be said."""
@@ -134,9 +151,11 @@ class PostgresConnector(ServerConnector):
 
     @contextmanager
     def _read_only(self, timeout_s: float) -> Iterator[psycopg.Connection[Any]]:
+        import psycopg
+
         try:
             pooled = self._engine.raw_connection()
-        except SQLAlchemyError as error:
+        except (psycopg.Error, SQLAlchemyError) as error:
             raise Unavailable("Its database does not answer.", fix="Try again later.") from error
         connection: Any = pooled.driver_connection
         try:
@@ -153,7 +172,9 @@ class PostgresConnector(ServerConnector):
             pooled.invalidate()
 
 
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    if first is not None:
-        yield first
-        yield from rest
+def _require(statement: Statement, allowed: frozenset[str]) -> None:
+    """Refuse by its first word what is surely no question; the server refuses the rest."""
+    found = _FIRST_WORD.match(statement.sql)
+    word = found[1] if found else ""
+    if word.lower() not in allowed:
+        raise refused(f"Only a SELECT is allowed here, not '{word}'.")

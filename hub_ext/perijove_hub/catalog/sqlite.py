@@ -110,6 +110,6 @@ def _explain(error: Exception, timeout_s: float) -> Invalid:
     message = str(error)
     if message == "interrupted":
         return too_slow(timeout_s)
-    if message.startswith("not authorized"):
+    if message.startswith(("not authorized", "authorization denied")):
         return refused("Only statements that read are allowed here.")
     return refused(message)
