@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | Non
         timeout=540,
     )
     assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
+    return re.sub(r"\x1b\[\d+m", "", done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_jupyterlab_finds_the_extension(environment: Path) -> None:
 def test_jupyter_server_loads_the_extension(environment: Path) -> None:
     listed = run(environment / "bin" / "jupyter", "server", "extension", "list")
     assert "perijove enabled" in listed
-    assert "OK" in next(line for line in listed.splitlines() if "perijove" in line and "OK" in line)
+    assert re.search(r"^ +perijove \S* *OK$", listed, re.MULTILINE), listed
 
 
 def test_a_kernel_has_the_magics_without_being_asked(environment: Path, tmp_path: Path) -> None:
