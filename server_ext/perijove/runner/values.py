@@ -6,7 +6,7 @@ import ast
 import difflib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -56,19 +56,6 @@ def from_text(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict
         name: _convert(declared[name], value)
         if isinstance(value, str) and name in declared
         else value
-        for name, value in given.items()
-    }
-
-
-def to_python(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn checked values into what the notebook declares: ISO text into dates."""
-    makers: dict[ParameterType, Callable[[str], Any]] = {
-        ParameterType.date: date.fromisoformat,
-        ParameterType.datetime: datetime.fromisoformat,
-    }
-    types = {parameter.name: parameter.type for parameter in parameters}
-    return {
-        name: makers[types[name]](value) if types.get(name) in makers and value else value
         for name, value in given.items()
     }
 
