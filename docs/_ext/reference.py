@@ -103,7 +103,7 @@ class CommandReference(Written):
             for parameter in command.get_params(context):
                 record = parameter.get_help_record(context)
                 if record and "--help" not in record[0]:
-                    yield f"`{record[0]}`\n: {record[1] or '–'}\n"
+                    yield f"`{record[0]}`\n: {record[1] or '-'}\n"
         if isinstance(command, click.Group):
             for child in command.list_commands(context):
                 found = command.get_command(context, child)
