@@ -11,7 +11,7 @@ from perijove.types.experiments import Experiment, TrackedRun
 from perijove_hub.api.auth import Reader
 from perijove_hub.api.dependencies import Ctx, OwnToken
 from perijove_hub.api.paging import Cursor, Limit
-from perijove_hub.exceptions import Unavailable
+from perijove_hub.experiments.tracking import Tracking
 
 router = APIRouter(tags=["experiments"])
 
@@ -26,7 +26,9 @@ async def list_experiments(
     limit: Limit = 100,
 ) -> Page[Experiment]:
     """List the experiments the caller may see, last changed first."""
-    raise Unavailable("MLflow is not wired yet.")
+    async with Tracking(context.topology.mlflow_url, token) as tracking:
+        found, following = await tracking.experiments(q=q, cursor=cursor, limit=limit)
+    return Page(items=found, next_cursor=following or None)
 
 
 @router.get("/experiments/{experiment_id}/runs")
@@ -39,4 +41,18 @@ async def list_tracked_runs(
     limit: Limit = 100,
 ) -> Page[TrackedRun]:
     """List an experiment's runs, newest first."""
-    raise Unavailable("MLflow is not wired yet.")
+    async with Tracking(context.topology.mlflow_url, token) as tracking:
+        found, following = await tracking.runs(experiment_id, cursor=cursor, limit=limit)
+    return Page(items=found, next_cursor=following or None)
+
+
+@router.get("/tracked-runs/{run_id}")
+async def get_tracked_run(
+    principal: Reader,
+    context: Ctx,
+    token: OwnToken,
+    run_id: Annotated[str, Path(max_length=64)],
+) -> TrackedRun:
+    """Describe one run."""
+    async with Tracking(context.topology.mlflow_url, token) as tracking:
+        return await tracking.run(run_id)
