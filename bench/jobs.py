@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def perijove(api: httpx.Client) -> Figures:
         job = api.post("jobs", json=body).raise_for_status().json()
         began = time.monotonic()
         run = api.post(f"jobs/{job['id']}/runs", json={}).raise_for_status().json()
-        figures[label(cells)] = seconds_until(lambda: succeeded(api, run["id"]), since=began)
+        figures[label(cells)] = seconds_until(partial(succeeded, api, run["id"]), since=began)
     return figures
 
 
