@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from sqlalchemy import ColumnElement, exists, func, or_, select
-from sqlalchemy.orm import Session, noload
+from sqlalchemy.orm import Session, lazyload
 
 from perijove.types.base import Page, Principal
 from perijove.types.catalog import Column, CrawlState, Dataset, DatasetSummary, Source
@@ -33,13 +33,8 @@ class Datasets:
 
     def sources(self) -> list[Source]:
         """Return the sources the caller may read, crawled or not."""
-        counts = dict(
-            self._session.execute(
-                select(DatasetRow.source, func.count()).group_by(DatasetRow.source)
-            )
-            .tuples()
-            .all()
-        )
+        counted = select(DatasetRow.source, func.count()).group_by(DatasetRow.source)
+        counts = dict(self._session.execute(counted).all())
         rows = {row.name: row for row in self._session.scalars(select(SourceRow))}
         return [
             _source(name, settings, rows.get(name), counts.get(name, 0))
@@ -65,7 +60,11 @@ class Datasets:
         if source is not None:
             find_source(self._settings, self._principal, source)
             names = [source]
-        rows = select(DatasetRow).options(noload("*")).where(DatasetRow.source.in_(names))
+        rows = (
+            select(DatasetRow)
+            .options(lazyload(DatasetRow.columns))
+            .where(DatasetRow.source.in_(names))
+        )
         for word in islice((words or "").split(), MOST_WORDS):
             rows = rows.where(_mentions(word))
         found, following = paginate(
@@ -113,7 +112,7 @@ class Datasets:
             .where(ColumnRow.dataset.in_(list(names)))
             .group_by(ColumnRow.dataset)
         )
-        return dict(self._session.execute(counted).tuples().all())
+        return dict(self._session.execute(counted).all())
 
 
 def select_all(row: DatasetRow, settings: SourceSettings, limit: int) -> str:
