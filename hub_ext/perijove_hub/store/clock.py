@@ -1,0 +1,17 @@
+"""The database's clock: the one all processes agree on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+def database_now(session: Session) -> datetime:
+    """Return the present instant as the database knows it, aware."""
+    if session.get_bind().dialect.name == "sqlite":
+        found = session.execute(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
+        return datetime.fromisoformat(found).replace(tzinfo=UTC)
+    now: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now.astimezone(UTC)

@@ -1,0 +1,133 @@
+"""The worker: schedules, job runs, deployments and the catalog, each a duty of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from perijove_hub.context import Context
+from perijove_hub.launch import Phase
+from perijove_hub.launch.local import LocalLauncher
+
+log = logging.getLogger(__name__)
+
+#: Longest pause after a duty has failed again and again, seconds.
+MAX_PAUSE = 60.0
+#: Seconds a duty may take to finish its step when the worker is told to end.
+GRACE = 0.8
+#: Seconds a workload may take to end when all are stopped: its own grace, and the killing.
+STOP_TIMEOUT = 40.0
+
+
+class Duty(Protocol):
+    """Work that is done again and again; it must bear being killed anywhere."""
+
+    name: str
+    period: float
+    """Seconds between two steps."""
+
+    def tick(self) -> None:
+        """Do one step."""
+
+
+def run(context: Context) -> None:
+    """Work until SIGTERM or SIGINT; what was started goes on without this process."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    if not _alone(context, stopping):
+        return
+    log.info("worker ready")
+    work(_duties(context), stopping)
+
+
+def work(duties: Sequence[Duty], stopping: threading.Event) -> None:
+    """Do every duty in a thread of its own until ``stopping`` is set."""
+    threads = [
+        threading.Thread(target=_repeat, args=(duty, stopping), name=duty.name, daemon=True)
+        for duty in duties
+    ]
+    for thread in threads:
+        thread.start()
+    # A bare wait() would not let a signal's handler run.
+    while not stopping.wait(0.5):
+        pass
+    deadline = time.monotonic() + GRACE
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in threads):
+        # In the middle of a step, which bears even SIGKILL; waiting for it would not end.
+        logging.shutdown()
+        os._exit(0)
+
+
+def stop_all(context: Context) -> None:
+    """Stop every local workload and wait until all have ended.
+
+    What they were is settled by the next worker: replicas start again, and interrupted runs are
+    recorded as such.
+    """
+    launcher = LocalLauncher(context.data.workloads)
+    for status in launcher.list():
+        if status.phase is Phase.running:
+            launcher.stop(status.name)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while any(status.phase is Phase.running for status in launcher.list()):
+        if time.monotonic() > deadline:
+            log.warning("some workloads did not end within %d s", STOP_TIMEOUT)
+            return
+        time.sleep(0.05)
+
+
+def _duties(context: Context) -> list[Duty]:
+    from perijove_hub.catalog.duty import CrawlDuty
+    from perijove_hub.jobs.duty import JobDuty
+    from perijove_hub.models.duty import DeploymentDuty
+
+    launcher = LocalLauncher(context.data.workloads)
+    return [
+        JobDuty(context, launcher),
+        DeploymentDuty(context, launcher),
+        CrawlDuty(context),
+    ]
+
+
+def _alone(context: Context, stopping: threading.Event) -> bool:
+    """Wait until no other worker serves this data directory; false when told to end meanwhile.
+
+    The lock is held until the process ends, however it ends.
+    """
+    path = context.data.run / "worker.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    told = False
+    while not stopping.is_set():
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if not told:
+                log.info("another worker serves %s: standing by", context.data.root)
+                told = True
+            stopping.wait(0.2)
+    os.close(descriptor)
+    return False
+
+
+def _repeat(duty: Duty, stopping: threading.Event) -> None:
+    """Do ``duty`` again and again; one that fails is tried again later and harms no other."""
+    failures = 0
+    pause = 0.0
+    while not stopping.wait(pause):
+        try:
+            duty.tick()
+            failures, pause = 0, duty.period
+        except Exception:
+            failures += 1
+            pause = min(MAX_PAUSE, duty.period * 2**failures)
+            log.exception("%s failed; trying again in %.0f s", duty.name, pause)
