@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,11 @@ from tests.fixtures.api import Api, served
 from tests.fixtures.hub import Hub
 from tests.fixtures.mlflow import Mlflow
 from tests.fixtures.processes import pythonpath, wait_until
+
+with warnings.catch_warnings():
+    # MLflow warns of its own type hints while it is imported.
+    warnings.simplefilter("ignore")
+    import mlflow.pyfunc  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ SMALL = pd.DataFrame({"x": [1.0, 2.0]})
 class Slow(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Takes as many seconds as its input says."""
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         time.sleep(float(model_input["x"].iloc[0]))
         return [os.getpid()]
 
@@ -28,7 +28,7 @@ class Slow(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 class Raises(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Raises with the data in its message."""
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         raise ValueError(f"secret {model_input['x'].iloc[0]}")
 
 
@@ -38,7 +38,7 @@ class DoesNotLoad(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
         raise ModuleNotFoundError("No module named 'sparkling'")
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         return []
 
 

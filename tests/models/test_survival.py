@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from perijove_hub.launch import Phase
+from perijove_hub.launch import Kind, Phase, Workload
 from perijove_hub.store.models import ReplicaRow
 from tests.fixtures.processes import process, wait_until
 from tests.models.conftest import Serving
@@ -101,8 +102,6 @@ def test_replicas_come_back_after_the_machine_does(serving: Serving) -> None:
 
 
 def _shim(serving: Serving, workload: str) -> int:
-    import json
-
     path = serving.context.data.workloads / workload / "shim.json"
     return int(json.loads(path.read_text())["pid"])
 
@@ -133,17 +132,27 @@ def test_a_half_downloaded_model_never_passes_for_one(serving: Serving) -> None:
 
 
 def test_replicas_nobody_asked_for_are_ended(serving: Serving) -> None:
-    name = serving.ready("ada", "slow")
-    with serving.context.database.session() as session:
-        session.query(ReplicaRow).delete()
-    [status] = serving.launcher.list()
+    serving.launcher.start(
+        Workload(
+            name="replica-unknown-1-1",
+            kind=Kind.service,
+            command=("/bin/sleep", "600"),
+            labels={"kind": "replica", "id": "unknown", "attempt": "1"},
+        )
+    )
+    serving.launcher.start(
+        Workload(
+            name="run-1",
+            kind=Kind.task,
+            command=("/bin/sleep", "600"),
+            labels={"kind": "run", "id": "1", "attempt": "1"},
+        )
+    )
     serving.until(
-        lambda: (
-            serving.launcher.poll(status.name).phase is not Phase.running
-            or serving.show(name)["state"] == "ready"
-        ),
+        lambda: [status.name for status in serving.launcher.list()] == ["run-1"],
         what="the stranger's end",
     )
+    assert serving.launcher.poll("run-1").phase is Phase.running, "runs are not our concern"
 
 
 def test_a_model_that_always_dies_is_given_up_with_the_reason(serving: Serving) -> None:

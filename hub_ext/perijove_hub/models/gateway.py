@@ -7,6 +7,7 @@ to go on answering, and hands replicas nothing of the caller but the request's b
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,7 +35,7 @@ PREFIX = "/services/serve"
 
 #: Largest request, in bytes; the replica's own limit.
 BODY_BYTES = 32 * 1024 * 1024
-#: Answers larger than this, or of unknown length, are passed on piece by piece.
+#: What is larger than this, or of unknown length, is passed on piece by piece.
 WHOLE_BYTES = 1024 * 1024
 #: Seconds a prediction may take; a connection must come at once.
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=600)
@@ -163,7 +164,8 @@ class Gateway:
             answer = await self._http.request(
                 "GET" if body is None else "POST",
                 f"http://{route.address}/{verb}",
-                data=body,
+                # aiohttp writes a file in pieces, and bytes all at once.
+                data=io.BytesIO(body) if body and len(body) > WHOLE_BYTES else body,
                 headers=headers,
                 skip_auto_headers=("User-Agent", "Content-Type", "Accept-Encoding"),
                 allow_redirects=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the database.
 PERIOD = 0.5
+#: Seconds between two looks for names that nobody knows.
+AT_MOST = 0.1
 
 
 #: What a route needs of a deployment: its rights, and what to tell callers.
@@ -57,6 +60,7 @@ class Routes:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._table: dict[str, Route] | None = None
+        self._read_at = 0.0
         self._failing = False
         self._reading = asyncio.Lock()
 
@@ -72,6 +76,7 @@ class Routes:
         async with self._reading:
             try:
                 self._table = await run_in_threadpool(self._read)
+                self._read_at = time.monotonic()
                 self._failing = False
             except SQLAlchemyError as error:
                 if not self._failing:
@@ -81,8 +86,12 @@ class Routes:
                     raise Unavailable("The gateway does not know its routes yet.") from None
 
     async def get(self, name: str) -> Route | None:
-        """Return the route of deployment ``name``."""
-        return (await self._known()).get(name)
+        """Return the route of deployment ``name``; one just made is looked for at once."""
+        table = await self._known()
+        if name not in table and time.monotonic() - self._read_at > AT_MOST:
+            await self.refresh()
+            table = await self._known()
+        return table.get(name)
 
     async def all(self) -> list[Route]:
         """Return every route, by name."""

@@ -175,8 +175,9 @@ def _binary(values: Sequence[Any], required: bool) -> Array:
     array = np.empty(len(values), dtype=object)
     for row, value in enumerate(values):
         try:
-            # With line breaks, as MLflow's own encoder writes it.
-            array[row] = value and base64.b64decode("".join(value.split()), validate=True)
+            if value is not None:
+                # With line breaks, as MLflow's own encoder writes it.
+                array[row] = base64.b64decode("".join(value.split()), validate=True)
         except (binascii.Error, ValueError):
             raise _Wrong(row, "text that is not base64") from None
     return array

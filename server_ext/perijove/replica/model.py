@@ -137,7 +137,7 @@ class Model:
                 specs[name].validate_param_spec(value, specs[name])
             except MlflowException:
                 raise BadRequest(
-                    f"The parameter '{name}' must be of type {specs[name].dtype}.",
+                    f"The parameter '{name}' must be of type {specs[name].dtype.name}.",
                     field=f"params.{name}",
                 ) from None
         return params
