@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -128,6 +129,9 @@ class Command:
         if name in pairs:
             raise self.wrong(f"'{name}' is given twice.")
         pairs[name] = typed(value)
+        # IPython replaces {x} before we are called, and leaves it where x is not defined.
+        if isinstance(pairs[name], str) and re.fullmatch(r"\{.*\}", value, re.DOTALL):
+            raise self.wrong(f"{value} could not be evaluated; is everything in it defined?")
 
     def _check_words(self, words: list[str]) -> None:
         least, most = self._words
