@@ -58,8 +58,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        detail = error.detail if isinstance(error.detail, str) else ""
-        return problem_response(error.status_code, detail or "Error", detail)
+        return problem_response(error.status_code, error.detail or "Error", error.detail)
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
