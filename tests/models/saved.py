@@ -39,25 +39,22 @@ with warnings.catch_warnings():
     class Mirror(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """Says exactly what it was given: columns, types, values and index."""
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        if not isinstance(model_input, pd.DataFrame):
-            return {"type": str(model_input.dtype), "values": model_input.tolist()}
-        return {
-            "columns": [str(name) for name in model_input.columns],
-            "types": [str(kind) for kind in model_input.dtypes],
-            "index": [str(label) for label in model_input.index],
-            "values": [[repr(value) for value in row] for row in model_input.to_numpy(object)],
-            "params": params or None,
-        }
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+            if not isinstance(model_input, pd.DataFrame):
+                return {"type": str(model_input.dtype), "values": model_input.tolist()}
+            return {
+                "columns": [str(name) for name in model_input.columns],
+                "types": [str(kind) for kind in model_input.dtypes],
+                "index": [str(label) for label in model_input.index],
+                "values": [[repr(value) for value in row] for row in model_input.to_numpy(object)],
+                "params": params or None,
+            }
 
 
-def save(
-    model: Any, folder: Path, schema: Schema | None, params: ParamSchema | None = None
-) -> Path:
+def save(model: Any, folder: Path, schema: Schema, params: ParamSchema | None = None) -> None:
     """Save a python model with a signature."""
-    signature = None if schema is None else ModelSignature(inputs=schema, params=params)
+    signature = ModelSignature(inputs=schema, params=params)
     mlflow.pyfunc.save_model(str(folder), python_model=model, signature=signature)
-    return folder
 
 
 PARAMS = ParamSchema([ParamSpec("threshold", DataType.double, 0.5)])

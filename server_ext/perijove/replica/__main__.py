@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,8 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
+        from perijove.replica.arrays import WARNING
         from perijove.replica.model import Model
 
+        warnings.filterwarnings("ignore", message=WARNING)
         model = Model(options.model)
     except Exception as error:
         log.exception("cannot load the model")

@@ -14,6 +14,7 @@ import mlflow.pyfunc
 import orjson
 from mlflow.exceptions import MlflowException
 
+from perijove.replica import arrays
 from perijove.replica.answer import encode
 from perijove.replica.columns import Column, known
 from perijove.replica.exceptions import BadRequest, ModelFailed, UnsupportedMedia
@@ -83,6 +84,11 @@ class Model:
         return self._pyfunc.predict(data, params=params)
 
     def _predict_function(self) -> Callable[[Any], Any]:
+        specs = self._schema.inputs
+        if all(spec.type.name == "double" and spec.required for spec in specs):
+            short = arrays.predictor(self._pyfunc, [str(spec.name) for spec in specs])
+            if short is not None:
+                return short
         function: Callable[..., Any] = self._pyfunc._predict_fn
         argument = inspect.signature(function).parameters.get("params")
         if argument is not None and argument.kind is not inspect.Parameter.VAR_KEYWORD:
