@@ -1,4 +1,4 @@
-import { useState, type ReactElement } from 'react';
+import { useCallback, useState, type ReactElement } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
 import type { DatasetSummary } from '../api/types';
@@ -17,6 +17,10 @@ export function DataTab(): ReactElement {
   const [refusal, setRefusal] = useState<IProblem>();
   const catalog = useCatalog(words);
 
+  const search = useCallback((next: string) => {
+    setWords(next);
+    setSelected(undefined);
+  }, []);
   const insert = (table: DatasetSummary): void => {
     setRefusal(undefined);
     getDataset(api, table.name).then(
@@ -30,7 +34,7 @@ export function DataTab(): ReactElement {
   return (
     <TabFrame
       search={trans.__('Search tables')}
-      onSearch={setWords}
+      onSearch={search}
       onRefresh={catalog.refresh}
       primary={{
         label: trans.__('Insert cell'),
@@ -44,7 +48,7 @@ export function DataTab(): ReactElement {
       {refusal && <Failure problem={refusal} />}
       {catalog.problem && <Failure problem={catalog.problem} onRetry={catalog.refresh} />}
       {!catalog.nodes && !catalog.problem && <Skeleton />}
-      {catalog.nodes?.length === 0 && <NoData words={words} />}
+      {catalog.nodes?.length === 0 && !catalog.problem && <NoData words={words} />}
       {!!catalog.nodes?.length && (
         <Tree
           nodes={catalog.nodes}

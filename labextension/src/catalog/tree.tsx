@@ -169,10 +169,14 @@ function Label({ node }: { node: Exclude<Node, { kind: 'note' }> }): ReactElemen
           <span className="pj-Tree-name" title={table.comment || table.name}>
             {table.table}
           </span>
-          <span className="pj-Tree-more">
-            {typeof rows === 'number' &&
-              trans._n('%2 row', '%2 rows', rows, rows.toLocaleString())}
-          </span>
+          {typeof rows === 'number' && (
+            <span
+              className="pj-Tree-more"
+              title={trans._n('%2 row', '%2 rows', rows, rows.toLocaleString())}
+            >
+              {trans._n('%2 row', '%2 rows', rows, compact(rows))}
+            </span>
+          )}
         </>
       );
     }
@@ -197,6 +201,13 @@ function Note({ state }: { state: 'loading' | 'empty' | 'failed' | 'more' }): Re
     more: trans.__('And more: search by name')
   };
   return <span className="pj-Tree-note">{words[state]}</span>;
+}
+
+/** Write a count so that it fits beside a name. */
+function compact(count: number): string {
+  return count < 100_000
+    ? count.toLocaleString()
+    : count.toLocaleString(undefined, { notation: 'compact' });
 }
 
 function canOpen(node: Node): boolean {

@@ -79,6 +79,11 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
         </p>
       )}
       <Facts facts={factsOf(run, trans)} />
+      {!ended && (
+        <p className="pj-CurrentCell">
+          {trans.__('Now running')} <code>{run.progress.current_cell || '–'}</code>
+        </p>
+      )}
       {Object.keys(run.parameters).length > 0 && (
         <Section title={trans.__('Parameters')}>
           <Facts
@@ -116,14 +121,11 @@ function factsOf(
   const facts: [string, ReactElement | string][] = [
     [trans.__('Progress'), <Progress key="progress" run={run} />]
   ];
-  if (run.state === 'running' && run.progress.current_cell) {
-    facts.push([trans.__('Now running'), <code key="cell">{run.progress.current_cell}</code>]);
-  }
   if (run.failed_cell !== null && run.failed_cell !== undefined) {
     facts.push([trans.__('Failed cell'), trans.__('code cell %1', run.failed_cell + 1)]);
   }
   facts.push([
-    trans.__('Took'),
+    hasEnded(run) ? trans.__('Took') : trans.__('Running for'),
     run.started_at ? duration(run.started_at, run.ended_at, trans) : trans.__('not started')
   ]);
   if (run.slot) {

@@ -14,6 +14,7 @@ import { usePolled } from '../ui/polled';
 import { sharedWith } from '../ui/sharing';
 import { Empty, Failure, Snippet } from '../ui/states';
 import { DataTable } from '../ui/table';
+import { callSnippet } from './call';
 import { getDeployment, getDeploymentLog, undeploy } from './requests';
 
 /** A deployment's own page: where to send requests, what it takes, what it wrote. */
@@ -140,13 +141,4 @@ function Signature({ deployment }: { deployment: Deployment }): ReactElement | n
       />
     </Section>
   );
-}
-
-/** The cell that calls a deployment. */
-function callSnippet({ name, input_example: example }: Deployment): string {
-  const body = example ? JSON.stringify(example) : '{"inputs": …}';
-  const call = `perijove.models.predict(${JSON.stringify(name)}, `;
-  return example
-    ? `import json\n\nimport perijove\n\n${call}json.loads(${JSON.stringify(body)}))`
-    : `import perijove\n\n${call}df)`;
 }

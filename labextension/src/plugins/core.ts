@@ -76,6 +76,7 @@ function addPages(
       let widget = tracker.find(open => pageKey(open.content.page) === key);
       if (!widget) {
         widget = new MainAreaWidget({ content: new PageWidget(perijove, page) });
+        widget.toolbar.hide();
         widget.id = `perijove-page-${key}`;
         void tracker.add(widget);
       }

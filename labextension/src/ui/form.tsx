@@ -59,15 +59,17 @@ export function Field(props: {
     <div className={`pj-Field ${wrong ? 'pj-mod-wrong' : ''}`} data-field={props.name}>
       <label htmlFor={id}>{props.label}</label>
       {props.children({ id, 'aria-describedby': `${id}-help`, 'aria-invalid': !!wrong })}
-      <div id={`${id}-help`} className="pj-Field-help">
-        {wrong ? (
-          <span role="alert" className="pj-Field-problem">
-            {[wrong.detail ?? wrong.title, wrong.fix].filter(Boolean).join(' ')}
-          </span>
-        ) : (
-          props.help
-        )}
-      </div>
+      {(wrong ?? props.help) && (
+        <div id={`${id}-help`} className="pj-Field-help">
+          {wrong ? (
+            <span role="alert" className="pj-Field-problem">
+              {[wrong.detail ?? wrong.title, wrong.fix].filter(Boolean).join(' ')}
+            </span>
+          ) : (
+            props.help
+          )}
+        </div>
+      )}
     </div>
   );
 }
@@ -150,7 +152,8 @@ class FormDialog<V, R> extends Dialog<V> {
         Dialog.cancelButton({ label: trans.__('Cancel') }),
         Dialog.okButton({ label: options.accept })
       ],
-      focusNodeSelector: 'input, select, textarea'
+      focusNodeSelector: 'input, select, textarea',
+      hasClose: true
     });
     this._form = body;
     this.addClass('pj-Dialog');

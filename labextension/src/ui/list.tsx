@@ -123,7 +123,7 @@ export function List<T>({
     <>
       {problem && <Failure problem={problem} onRetry={refresh} />}
       {data.items.length === 0 ? (
-        empty
+        !problem && empty
       ) : (
         <ul className="pj-List" aria-label={label} aria-busy={stale} onKeyDown={moveFocus}>
           {data.items.map(render)}

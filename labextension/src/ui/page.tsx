@@ -21,9 +21,10 @@ export function PageFrame(props: IFrameProps): ReactElement {
       <header className="pj-Page-header">
         <div className="pj-Page-heading">
           <span className="pj-Page-kind">{props.kind}</span>
-          <h1>
-            {props.title} {props.chip}
-          </h1>
+          <div className="pj-Page-title">
+            <h1>{props.title}</h1>
+            {props.chip}
+          </div>
           <p className="pj-Facts">{props.facts}</p>
         </div>
         <div className="pj-Page-actions">{props.actions}</div>

@@ -16,6 +16,9 @@ export interface IPolled<T> {
   refresh: () => void;
 }
 
+/** What is not there will not come back by asking again. */
+const GONE = 404;
+
 interface IOptions<T> {
   /** Milliseconds between reads; a failing one waits longer each time, up to a minute. */
   interval?: number;
@@ -60,11 +63,14 @@ export function usePolled<T>(
             }
           }
         } catch (error) {
+          const problem = asProblem(error);
           if (current) {
-            const problem = asProblem(error);
             setKnown(before =>
               before.question === question ? { ...before, problem } : { question, problem }
             );
+          }
+          if (problem.status === GONE) {
+            void poll.stop();
           }
           throw error;
         }
