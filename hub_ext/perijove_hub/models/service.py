@@ -107,7 +107,8 @@ class Deployments:
         with self._context.database.reading() as session:
             if name := idempotency.earlier(session, user=principal.name, key=key, body=body):
                 return False, self._wire(_seen(session, principal, name))
-        name = body.name or names.derived(body.model)
+        # Before anything is fetched: a model nothing can be named after is refused at once.
+        derived = names.derived(body.model) if body.name is None else None
         registry.version(body.model, body.version)
         mlmodel = registry.mlmodel(body.model, body.version)
         inputs, outputs = description.signature(mlmodel)
@@ -117,6 +118,7 @@ class Deployments:
             # Asked again, now that nobody else can write: a twin may have come first.
             if earlier := idempotency.earlier(session, user=principal.name, key=key, body=body):
                 return False, self._wire(_seen(session, principal, earlier))
+            name = body.name or _own_name(session, principal, derived or "")
             row = session.get(DeploymentRow, name)
             made = row is None
             if row is None:
@@ -227,6 +229,17 @@ def _changeable(session: Session, principal: Principal, name: str) -> Deployment
             fix=f"Ask {row.owner} or an administrator.",
         )
     return row
+
+
+def _own_name(session: Session, principal: Principal, derived: str) -> str:
+    """Return the name to use when none was given: the model's, else the model's and the user's.
+
+    Two people may each deploy a model of the same name without having to agree who was first.
+    """
+    row = session.get(DeploymentRow, derived)
+    if row is None or row.owner == principal.name:
+        return derived
+    return names.derived(f"{derived}-{principal.name}")
 
 
 def _check_move(principal: Principal, row: DeploymentRow, body: DeploymentCreate) -> None:
