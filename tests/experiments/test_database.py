@@ -27,7 +27,7 @@ def at_revision(path: Path, revision: str) -> str:
 
 def test_a_newer_database_is_refused_with_the_fix(tmp_path: Path) -> None:
     url = at_revision(tmp_path / "mlflow.sqlite", "ffffffffffff")
-    with pytest.raises(MlflowDatabaseError, match="newer MLflow wrote it.*pip install -U mlflow"):
+    with pytest.raises(MlflowDatabaseError, match=r"newer MLflow wrote it.*pip install -U mlflow"):
         database.prepare(url)
 
 
@@ -56,24 +56,41 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     assert "hush" not in str(caught.value)
 
 
-def test_an_older_database_is_copied_and_then_migrated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# Of MLflow's own mappers with SQLAlchemy 2.1.
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+def test_an_older_database_is_copied_and_then_migrated(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.sqlite"
-    url = at_revision(path, OLDER)
+    url = f"sqlite:///{path}"
+    make_older(url)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE kept (x)")
-        connection.execute("INSERT INTO kept VALUES (42)")
+        connection.execute("INSERT INTO experiments (experiment_id, name) VALUES (7, 'kept')")
         connection.commit()
-    migrated: list[str] = []
-    monkeypatch.setattr(database, "_upgrade", migrated.append)
     assert database.check(url) == OLDER
     database.prepare(url)
-    assert migrated == [url]
+    assert database.check(url) is None
     backup = tmp_path / f"mlflow.sqlite.before-migration-from-{OLDER}"
-    with closing(sqlite3.connect(backup)) as connection:
-        assert connection.execute("SELECT x FROM kept").fetchall() == [(42,)]
-    assert backup.stat().st_mode & 0o777 == 0o600
+    for place in (path, backup):
+        with closing(sqlite3.connect(place)) as connection:
+            found = connection.execute("SELECT name FROM experiments").fetchall()
+        assert found == [("kept",)]
+        assert place.stat().st_mode & 0o777 == 0o600
+    assert database.check(f"sqlite:///{backup}") == OLDER
+
+
+def make_older(url: str) -> None:
+    """Make a database as MLflow 2.0 left it."""
+    from alembic import command
+    from mlflow.store.db.utils import _get_alembic_config
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+    from sqlalchemy import create_engine
+
+    engine = create_engine(url)
+    Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        config = _get_alembic_config(url)
+        config.attributes["connection"] = connection
+        command.upgrade(config, OLDER)
+    engine.dispose()
 
 
 def test_every_revision_of_the_installed_mlflow_is_known() -> None:

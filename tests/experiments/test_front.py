@@ -36,7 +36,7 @@ NOT_OFFERED = [
     ("POST", "/api/3.0/mlflow/gateway/secrets/create"),
     ("POST", "/gateway/mlflow/v1/chat/completions"),
     ("POST", "/gateway/proxy/x/y"),
-    ("GET", "/ajax-api/2.0/mlflow/gateway-proxy"),
+    ("POST", "/ajax-api/2.0/mlflow/gateway-proxy"),
     ("POST", "/ajax-api/2.0/mlflow/runs/create-promptlab-run"),
     ("POST", "/api/3.0/mlflow/scorers/register"),
     ("POST", "/ajax-api/3.0/mlflow/scorer/invoke"),
@@ -101,6 +101,14 @@ def test_a_link_past_the_proxy_leads_to_the_proxy(mlflow: Mlflow) -> None:
         answer = stranger.get("/?x=1")
     public = mlflow.context.topology.public_url
     assert answer.headers["location"] == f"{public}/services/mlflow/?x=1"
+
+
+def test_the_start_page_opens_in_a_workspace_of_the_callers(mlflow: Mlflow) -> None:
+    with mlflow.client("grace") as grace:
+        page = grace.get("/")
+    assert '<script>const own=["group-risk", "user-grace"]' in page.text
+    assert 'src="static-files/' in page.text
+    assert page.headers["cache-control"] == "no-store"
 
 
 def test_the_health_check_needs_no_token_and_tells_nothing(mlflow: Mlflow) -> None:

@@ -28,7 +28,7 @@ from perijove_hub.api.oauth import BrowserSessions, asked_for, is_navigation, re
 from perijove_hub.api.problems import problem_response
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Invalid, NotFound, ProblemError, Refused, Unauthenticated
-from perijove_hub.experiments import authorship, surface
+from perijove_hub.experiments import authorship, pages, surface
 from perijove_hub.experiments.workspaces import workspaces_of
 from perijove_hub.identity import Identifier
 
@@ -112,7 +112,7 @@ class Front:
         if not path.startswith(f"{PREFIX}/"):
             raise _not_offered()
         inner = path.removeprefix(PREFIX)
-        if own := self._workspaces(request.method, inner, principal):
+        if own := pages.answer(request.method, inner, principal):
             return own
         offer = surface.find(request.method, inner)
         if offer is None:
@@ -156,18 +156,6 @@ class Front:
         else:
             require_scope(principal, "read", service="mlflow")
         return principal
-
-    def _workspaces(self, method: str, path: str, principal: Principal) -> Response | None:
-        """Answer for MLflow which workspaces there are: the caller's."""
-        for root in ("/api/3.0/mlflow/workspaces", "/ajax-api/3.0/mlflow/workspaces"):
-            if method not in ("GET", "HEAD") or principal.kind == "service":
-                continue
-            own = workspaces_of(principal)
-            if path == root:
-                return JSONResponse({"workspaces": [{"name": name} for name in own]})
-            if path.removeprefix(f"{root}/") in own:
-                return JSONResponse({"workspace": {"name": path.removeprefix(f"{root}/")}})
-        return None
 
     async def _choose(self, request: Request, principal: Principal) -> str:
         """Return the workspace of a request; what the caller asks for only selects."""

@@ -98,7 +98,8 @@ class Run:
         """Address of the run's page, empty until MLflow knows of the run."""
         if not self.run_id:
             return ""
-        return self._sender.api.link(self._spool.state.experiment_id, self.run_id)
+        known = self._spool.state
+        return self._sender.api.link(known.experiment_id, known.run_id, known.artifact_uri)
 
     def metric(self, key: str, value: Any, *, step: int | None = None) -> None:
         """Log a number; without ``step`` the values of one metric count up from 0.

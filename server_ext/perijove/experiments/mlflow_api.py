@@ -6,6 +6,7 @@ That client takes seconds to import and, with a dead server, minutes to give up.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from perijove.exceptions import NotConfigured, PerijoveError
 
 #: Marks a run with the key its kernel chose, so that a repeated create finds it.
 KEY_TAG = "perijove.key"
+#: Has MLflow's pages show runs and charts first, not traces of language models.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 class Outage(PerijoveError):
@@ -62,9 +65,11 @@ class MlflowApi:
         names = ("MLFLOW_TRACKING_TOKEN", "PERIJOVE_TOKEN", "JUPYTERHUB_API_TOKEN")
         return cls(uri, next((os.environ[name] for name in names if os.environ.get(name)), None))
 
-    def link(self, experiment_id: str, run_id: str) -> str:
-        """Return the address of a run's page."""
-        return f"{self.uri}/#/experiments/{experiment_id}/runs/{run_id}"
+    def link(self, experiment_id: str, run_id: str, artifact_uri: str) -> str:
+        """Return the address of a run's page, in its workspace."""
+        found = re.search("/workspaces/([^/]+)/", artifact_uri)
+        workspace = f"?workspace={found[1]}" if found else ""
+        return f"{self.uri}/#/experiments/{experiment_id}/runs/{run_id}{workspace}"
 
     def experiment(self, name: str) -> str:
         """Return the id of the experiment, which is made if there is none."""
@@ -78,7 +83,8 @@ class MlflowApi:
                 if error.code != "RESOURCE_DOES_NOT_EXIST":
                     raise
             try:
-                return str(self._post("experiments/create", name=name)["experiment_id"])
+                made = self._post("experiments/create", name=name, tags=_pairs(_KIND))
+                return str(made["experiment_id"])
             except Rejected as error:
                 # Somebody else made it in between.
                 if error.code != "RESOURCE_ALREADY_EXISTS":
