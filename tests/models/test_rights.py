@@ -108,7 +108,7 @@ def test_a_name_taken_by_someone_else_is_a_conflict(serving: Serving) -> None:
         session.add(
             DeploymentRow(name="slow", owner="grace", model="m", version=1, workspace="group-risk")
         )
-    answer = serving.deploy("ada", "slow")
+    answer = serving.deploy("ada", "slow", name="slow")
     assert answer.status_code == 409
     assert answer.json()["fix"] == "Choose another name."
     assert "grace" not in answer.text
@@ -142,3 +142,16 @@ def test_a_cookie_is_no_identity_at_the_gateway(serving: Serving) -> None:
             "/theirs/invocations", json=BODY, headers={"Cookie": f"service-serve={token}"}
         )
     assert answer.status_code == 401
+
+
+def test_a_name_somebody_has_does_not_stop_the_next_from_deploying(serving: Serving) -> None:
+    with serving.context.database.session() as session:
+        session.add(
+            DeploymentRow(
+                name="slow", owner="grace", model="slow", version=1, workspace="group-risk"
+            )
+        )
+    first = serving.deploy("ada", "slow")
+    assert (first.status_code, first.json()["name"]) == (201, "slow-ada")
+    again = serving.deploy("ada", "slow")
+    assert (again.status_code, again.json()["name"]) == (200, "slow-ada")
