@@ -34,6 +34,26 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     from perijove.magics import register
 
     register(shell)
+    _send_what_was_left()
+
+
+def _send_what_was_left() -> None:
+    """Send, in the background, what kernels that died had tracked; nothing loads if none did."""
+    import os
+    from contextlib import suppress
+    from threading import Thread
+
+    def send() -> None:
+        from perijove.exceptions import PerijoveError
+        from perijove.experiments.active import sender
+
+        with suppress(PerijoveError):
+            sender()
+
+    place = os.environ.get("PERIJOVE_SPOOL") or os.path.expanduser("~/.perijove-spool")  # noqa: PTH111
+    with suppress(OSError):
+        if os.listdir(place):  # noqa: PTH208
+            Thread(target=send, daemon=True).start()
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

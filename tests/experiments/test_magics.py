@@ -116,7 +116,7 @@ def test_a_failing_cell_fails_the_run_and_shows_its_own_error(
     assert run["metrics"] == {"a": 1.0}
     shown = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)
     assert shown.count("ZeroDivisionError: division by zero") == 1
-    assert "line 3" in shown
+    assert "----> 3 1 / 0" in shown
     assert "perijove" not in shown.replace("services", "").split("Traceback")[-1]
 
 
@@ -162,6 +162,21 @@ def test_mlflow_imported_for_the_first_time_inside_lands_there_too(
     assert done.returncode == 0, done.stderr
     (run,) = runs_of(mlflow, "late")
     assert run["params"] == {"a": "1"}
+
+
+def test_autolog_is_on_for_the_cell_that_asks_and_off_again(notebook: Notebook) -> None:
+    fit = (
+        "import warnings\nwarnings.simplefilter('ignore')\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "LogisticRegression(C=0.25).fit([[0.0], [1.0]], [0, 1])\n"
+    )
+    assert notebook.run(f"%%experiment auto --autolog\n{fit}").success
+    assert notebook.run(f"%%experiment auto-off\n{fit}").success
+    (run,) = notebook.tracked("auto")
+    assert run["params"]["C"] == "0.25"
+    assert run["info"]["status"] == "FINISHED"
+    (other,) = notebook.tracked("auto-off")
+    assert other["params"] == {}
 
 
 def test_steps_count_up_unless_given(notebook: Notebook, mlflow: Mlflow) -> None:
@@ -306,6 +321,19 @@ def test_what_a_killed_kernel_left_is_sent_by_the_next(
     assert run["info"]["status"] == "KILLED"
     assert run["metrics"] == {"loss": 0.25}
     assert run["params"] == {"a": "1"}
+
+
+def test_loading_the_extension_is_enough_to_send_what_was_left(
+    mlflow: Mlflow, tracking: Wire, tmp_path: Path
+) -> None:
+    tracking.cut()
+    script = "import perijove\nwith perijove.experiment('left') as run: run.metric('a', 1)\n"
+    assert python(script).returncode == 0
+    assert len(list((tmp_path / "spool").iterdir())) == 1
+    tracking.mend()
+    InteractiveShell().run_line_magic("load_ext", "perijove")
+    wait_until(lambda: not list((tmp_path / "spool").iterdir()), what="the replay")
+    assert runs_of(mlflow, "left")[0]["info"]["status"] == "FINISHED"
 
 
 def test_a_living_kernels_log_is_left_alone(notebook: Notebook) -> None:
