@@ -26,6 +26,7 @@ from perijove_hub.jobs.body import BoundedRoute
 from perijove_hub.jobs.render import HTML_HEADERS, as_html
 from perijove_hub.jobs.runs import RunService
 from perijove_hub.jobs.service import JobService, JobSort
+from perijove_hub.launch.local import LocalLauncher
 
 router = APIRouter(tags=["jobs"], route_class=BoundedRoute)
 
@@ -39,7 +40,7 @@ def _jobs(ctx: Ctx) -> JobService:
 
 
 def _runs(ctx: Ctx) -> RunService:
-    return RunService(ctx)
+    return RunService(ctx, LocalLauncher(ctx.data.workloads))
 
 
 Jobs = Annotated[JobService, Depends(_jobs)]

@@ -86,7 +86,7 @@ def missed(cron: str, timezone: str, *, first: datetime, now: datetime) -> tuple
                 latest = found[-1]
                 break
     else:
-        latest = next(reversed([first, *_until(cron, timezone, first, now)]))
+        latest = [first, *_until(cron, timezone, first, now)][-1]
     skipped = sum(1 for _ in islice(_until(cron, timezone, first, latest), COUNTED))
     return latest, skipped
 

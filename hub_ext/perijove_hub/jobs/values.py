@@ -1,0 +1,21 @@
+"""Values for a version's parameters, refused as the API refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from perijove.exceptions import ParameterError
+from perijove.runner.values import check
+from perijove.types.jobs import Parameter
+from perijove_hub.exceptions import Invalid
+
+
+def checked(
+    parameters: Sequence[Parameter], given: Mapping[str, Any], *, field: str
+) -> dict[str, Any]:
+    """Return checked values; raises ``Invalid`` that names ``field`` and the parameter."""
+    try:
+        return check(parameters, given)
+    except ParameterError as error:
+        raise Invalid(str(error), field=f"{field}.{error.name}") from None

@@ -1,0 +1,145 @@
+"""Rows as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from perijove.types.base import Visibility
+from perijove.types.jobs import (
+    Job,
+    JobVersion,
+    Parameter,
+    Progress,
+    Resources,
+    Run,
+    RunState,
+    ScheduleState,
+)
+from perijove_hub.store.models import JobRow, JobVersionRow, RunRow, ScheduleRow
+
+
+def version(row: JobVersionRow) -> JobVersion:
+    """Tell of one version."""
+    return JobVersion(
+        version=row.version,
+        notebook_sha256=row.notebook_sha256,
+        parameters=parameters(row),
+        path=row.path,
+        created_by=row.created_by,
+        created_at=row.created_at,
+    )
+
+
+def parameters(row: JobVersionRow) -> list[Parameter]:
+    """Return the parameters a version declares."""
+    return [Parameter.model_validate(one) for one in row.parameters]
+
+
+def run(row: RunRow, job_name: str) -> Run:
+    """Tell of one run."""
+    return Run(
+        id=row.id,
+        job_id=row.job_id,
+        job=job_name,
+        version=row.version,
+        owner=row.owner,
+        state=RunState(row.state),
+        reason=row.reason,
+        parameters=row.parameters,
+        trigger=row.trigger,
+        requested_by=row.requested_by,
+        slot=row.slot,
+        attempt=row.attempt,
+        progress=Progress(
+            cells_done=row.cells_done,
+            cells_total=row.cells_total,
+            current_cell=row.current_cell,
+        ),
+        failed_cell=row.failed_cell,
+        peak_memory_mb=row.peak_memory_mb,
+        queued_at=row.queued_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        has_output=row.output_sha256 is not None,
+    )
+
+
+def schedule(row: ScheduleRow) -> ScheduleState:
+    """Tell of a schedule; one that is paused is due at no time."""
+    return ScheduleState(
+        cron=row.cron,
+        timezone=row.timezone,
+        parameters=row.parameters,
+        paused=row.paused,
+        next_slot=row.next_slot,
+    )
+
+
+def jobs(session: Session, rows: Sequence[JobRow]) -> list[Job]:
+    """Tell of jobs, with three queries however many they are."""
+    ids = [row.id for row in rows]
+    versions = {row.job_id: row for row in _latest_versions(session, ids)}
+    schedules = session.scalars(select(ScheduleRow).where(ScheduleRow.job_id.in_(ids)))
+    scheduled = {row.job_id: row for row in schedules}
+    last = {row.job_id: row for row in _last_runs(session, ids)}
+    return [_job(row, versions[row.id], scheduled=scheduled, last=last) for row in rows]
+
+
+def job(session: Session, row: JobRow) -> Job:
+    """Tell of one job."""
+    return jobs(session, [row])[0]
+
+
+def latest_version(session: Session, job_id: str) -> JobVersionRow:
+    """Return a job's newest version; every job has one."""
+    return next(iter(_latest_versions(session, [job_id])))
+
+
+def _job(
+    row: JobRow,
+    latest: JobVersionRow,
+    *,
+    scheduled: Mapping[str, ScheduleRow],
+    last: Mapping[str, RunRow],
+) -> Job:
+    return Job(
+        id=row.id,
+        name=row.name,
+        owner=row.owner,
+        group=row.group,
+        visibility=Visibility(row.visibility),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        latest=version(latest),
+        schedule=schedule(scheduled[row.id]) if row.id in scheduled else None,
+        resources=Resources(memory_mb=row.memory_mb, timeout_s=row.timeout_s),
+        last_run=run(last[row.id], row.name) if row.id in last else None,
+    )
+
+
+def _latest_versions(session: Session, ids: Sequence[str]) -> Sequence[JobVersionRow]:
+    newest = (
+        select(JobVersionRow.job_id, func.max(JobVersionRow.version).label("version"))
+        .where(JobVersionRow.job_id.in_(ids))
+        .group_by(JobVersionRow.job_id)
+        .subquery()
+    )
+    return session.scalars(
+        select(JobVersionRow).join(
+            newest,
+            (JobVersionRow.job_id == newest.c.job_id) & (JobVersionRow.version == newest.c.version),
+        )
+    ).all()
+
+
+def _last_runs(session: Session, ids: Sequence[str]) -> Sequence[RunRow]:
+    order = func.row_number().over(
+        partition_by=RunRow.job_id, order_by=(RunRow.queued_at.desc(), RunRow.id.desc())
+    )
+    numbered = select(RunRow.id, order.label("number")).where(RunRow.job_id.in_(ids)).subquery()
+    return session.scalars(
+        select(RunRow).join(numbered, (RunRow.id == numbered.c.id) & (numbered.c.number == 1))
+    ).all()

@@ -1,0 +1,69 @@
+"""A run as a workload: which process, with which environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from perijove.types.jobs import Resources
+from perijove_hub.context import Topology
+from perijove_hub.jobs import scratch
+from perijove_hub.jobs.names import workload_name
+from perijove_hub.launch import Kind, Workload
+from perijove_hub.store.models import RunRow
+
+#: Seconds between SIGTERM and SIGKILL: five for the cell to end, the rest to save.
+GRACE = 15.0
+
+
+def describe(
+    run: RunRow,
+    *,
+    job: str,
+    folder: Path,
+    limits: Resources,
+    topology: Topology,
+    token: str,
+) -> Workload:
+    """Describe the process of a run's next attempt."""
+    return Workload(
+        name=workload_name(run.id, run.attempt),
+        kind=Kind.task,
+        command=(
+            sys.executable,
+            "-m",
+            "perijove.runner",
+            scratch.NOTEBOOK,
+            *("--parameters", scratch.PARAMETERS),
+            *("--output", scratch.OUTPUT),
+            *("--events", scratch.EVENTS),
+        ),
+        environment=_environment(run, job=job, folder=folder, topology=topology),
+        secrets={"PERIJOVE_TOKEN": token, "MLFLOW_TRACKING_TOKEN": token},
+        directory=folder,
+        memory_mb=limits.memory_mb,
+        timeout_s=limits.timeout_s,
+        grace_s=GRACE,
+        labels={"kind": "run", "id": run.id, "attempt": str(run.attempt)},
+    )
+
+
+def _environment(run: RunRow, *, job: str, folder: Path, topology: Topology) -> dict[str, str]:
+    environment = {
+        "HOME": str(folder),
+        # What MLflow and others take for the user's name.
+        "USER": run.owner,
+        "LOGNAME": run.owner,
+        "JUPYTERHUB_USER": run.owner,
+        "PERIJOVE_URL": topology.api_url,
+        "PERIJOVE_SERVE_URL": topology.gateway_url,
+        "MLFLOW_TRACKING_URI": topology.mlflow_url,
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PERIJOVE_RUN_ID": run.id,
+        "PERIJOVE_JOB": job,
+    }
+    if path := os.environ.get("PYTHONPATH"):
+        environment["PYTHONPATH"] = path
+    return environment

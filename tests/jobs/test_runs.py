@@ -1,0 +1,275 @@
+"""Runs end as they ended, exactly once, whoever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from perijove.types.jobs import Resources, RunState
+from perijove_hub.jobs.names import workload_name
+from perijove_hub.launch import Phase
+from perijove_hub.store.models import RunRow, RunTokenRow
+from perijove_hub.worker import stop_all
+from tests.jobs.conftest import ADA, Platform
+from tests.jobs.notebooks import code, notebook
+
+#: Says that it started and leaves a mark outside its folder, so that a second start shows.
+COUNTING = "open({path!r}, 'a').write('x')\nprint('started', flush=True)\nimport time\n"
+
+
+def test_a_run_succeeds_with_output_log_and_progress(platform: Platform) -> None:
+    job = platform.promote()
+    run = platform.run(job, C=2)
+    assert (run.state, run.parameters) == (RunState.queued, {"C": 2.0})
+    run = platform.finished(run)
+    assert (run.state, run.reason) == (RunState.succeeded, None)
+    assert run.progress.cells_done == run.progress.cells_total == 3
+    assert run.started_at and run.ended_at and run.peak_memory_mb
+    assert run.has_output
+    output = json.loads(platform.runs.notebook(ADA, run.id))
+    assert output["cells"][2]["outputs"][0]["text"] == "C = 2.0\n"
+    assert "C = 2.0\n" in platform.log(run)
+    assert platform.jobs.get(ADA, job.id).last_run == run
+
+
+def test_nothing_is_left_of_an_ended_run_but_its_record(platform: Platform) -> None:
+    run = platform.finished(platform.run(platform.promote()))
+    assert run.state is RunState.succeeded
+    assert platform.launcher.list() == []
+    assert list((platform.context.data.root / "scratch").iterdir()) == []
+    with platform.context.database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(RunTokenRow)) == 0
+
+
+def test_a_run_finds_who_and_where_it_is(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "the-control-planes-own")
+    show = "import os, json; print('ENV', json.dumps(dict(os.environ)))"
+    run = platform.finished(platform.run(platform.promote(notebook(code(show)), name="env")))
+    line = next(line for line in platform.log(run).splitlines() if line.startswith("ENV"))
+    found = json.loads(line.removeprefix("ENV"))
+    assert found["PERIJOVE_URL"] == "http://127.0.0.1:1/services/perijove"
+    assert found["PERIJOVE_SERVE_URL"] == "http://127.0.0.1:1/services/serve"
+    assert found["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:1/services/mlflow"
+    assert found["JUPYTERHUB_USER"] == found["USER"] == found["LOGNAME"] == "ada"
+    assert (found["PERIJOVE_RUN_ID"], found["PERIJOVE_JOB"]) == (run.id, "env")
+    assert found["HOME"] != os.environ["HOME"]
+    assert "JUPYTERHUB_API_TOKEN" not in found
+    # Its own token is there, and removed from all it leaves behind.
+    assert found["PERIJOVE_TOKEN"] == found["MLFLOW_TRACKING_TOKEN"] == "[token removed]"
+
+
+def test_a_failing_cell_is_named(platform: Platform) -> None:
+    job = platform.promote(notebook(code("1"), code("x = 1\nint('seven')")))
+    run = platform.finished(platform.run(job))
+    assert run.state is RunState.failed
+    assert run.failed_cell == 1
+    assert run.reason and run.reason.startswith("Cell 2, line 2 raised ValueError: invalid literal")
+    assert run.has_output
+    assert "ValueError" in platform.log(run)
+
+
+def test_a_killed_kernel_fails_the_run(platform: Platform) -> None:
+    job = platform.promote(notebook(code("import os; os.kill(os.getpid(), 9)"), code("1")))
+    run = platform.finished(platform.run(job))
+    assert (run.state, run.reason) == (RunState.failed, "The kernel died. Cell 1 was running.")
+
+
+def test_too_much_memory_fails_the_run_and_keeps_its_output(platform: Platform) -> None:
+    job = platform.promote(
+        notebook(code("print('before')"), code("x = bytearray(600_000_000)\nwhile True: pass")),
+        resources=Resources(memory_mb=400),
+    )
+    run = platform.finished(platform.run(job))
+    assert run.state is RunState.failed
+    assert run.reason and run.reason.startswith("It used more than its 400 MiB of memory (peak ")
+    assert run.peak_memory_mb and run.peak_memory_mb > 400
+    output = json.loads(platform.runs.notebook(ADA, run.id))
+    assert output["cells"][0]["outputs"][0]["text"] == "before\n"
+
+
+def test_too_much_time_fails_the_run_and_keeps_its_output(platform: Platform) -> None:
+    job = platform.promote(
+        notebook(code("print('before', flush=True)\nimport time\ntime.sleep(600)")),
+        resources=Resources(timeout_s=5),
+    )
+    run = platform.finished(platform.run(job))
+    assert (run.state, run.reason) == (RunState.failed, "It ran longer than its 5 s.")
+    output = json.loads(platform.runs.notebook(ADA, run.id))
+    assert output["cells"][0]["outputs"][0]["text"] == "before\n"
+
+
+def test_a_running_run_is_cancelled(platform: Platform) -> None:
+    job = platform.promote(notebook(code("print('up', flush=True)\nimport time; time.sleep(600)")))
+    run = platform.run(job)
+    platform.tick_until(lambda: "up" in platform.log(run))
+    assert platform.get(run).progress.current_cell == "print('up', flush=True)"
+    platform.runs.cancel(ADA, run.id)
+    run = platform.finished(run)
+    assert (run.state, run.reason) == (RunState.cancelled, "Cancelled by ada.")
+    assert platform.runs.cancel(ADA, run.id) == run
+
+
+def test_a_queued_run_is_cancelled_before_it_starts(platform: Platform) -> None:
+    run = platform.run(platform.promote())
+    assert platform.runs.cancel(ADA, run.id).state is RunState.cancelled
+    platform.duty.tick()
+    assert platform.launcher.list() == []
+    assert platform.get(run).started_at is None
+
+
+def test_a_worker_that_dies_mid_run_is_followed_by_one_that_finishes_it_once(
+    platform: Platform, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    source = COUNTING.format(path=str(marks)) + "time.sleep(2)\nprint('finished')"
+    run = platform.run(platform.promote(notebook(code(source))))
+    platform.tick_until(lambda: "started" in platform.log(run))
+    platform.restart()
+    run = platform.finished(run)
+    assert run.state is RunState.succeeded
+    assert "finished" in platform.log(run)
+    assert marks.read_text() == "x"
+
+
+def test_one_that_dies_between_claim_and_start_is_followed_by_one_that_starts_it(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = platform.run(platform.promote())
+    with monkeypatch.context() as patch:
+        patch.setattr(type(platform.launcher), "start", _die)
+        with pytest.raises(SystemExit):
+            platform.duty.tick()
+    assert platform.get(run).state is RunState.running
+    platform.restart()
+    assert platform.finished(run).state is RunState.succeeded
+
+
+def test_one_that_dies_between_start_and_record_is_followed_by_one_that_adopts(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    run = platform.run(platform.promote(notebook(code(COUNTING.format(path=str(marks))))))
+    with monkeypatch.context() as patch:
+        patch.setattr("perijove_hub.jobs.ledger.started", _die)
+        with pytest.raises(SystemExit):
+            platform.duty.tick()
+    assert platform.get(run).started_at is None
+    platform.restart()
+    assert platform.finished(run).state is RunState.succeeded
+    assert marks.read_text() == "x"
+
+
+def test_one_that_dies_between_record_and_clean_up_leaves_nothing_behind(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = platform.run(platform.promote())
+    with monkeypatch.context() as patch:
+        patch.setattr(type(platform.launcher), "remove", _die)
+        with pytest.raises(SystemExit):
+            platform.tick_until(lambda: False)
+    assert platform.get(run).state is RunState.succeeded
+    platform.restart()
+    platform.duty.tick()
+    assert platform.launcher.list() == []
+
+
+def test_an_old_worker_that_comes_back_changes_nothing(platform: Platform) -> None:
+    job = platform.promote(notebook(code("print('up', flush=True)\nimport time; time.sleep(600)")))
+    run = platform.run(job)
+    platform.tick_until(lambda: "up" in platform.log(run))
+    old = platform.duty
+    platform.restart()
+    platform.duty.tick()
+    before = platform.get(run)
+    platform.launcher.stop(workload_name(run.id, 1))
+    deadline = time.monotonic() + 30
+    while platform.launcher.poll(workload_name(run.id, 1)).phase is Phase.running:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    old.tick()
+    assert platform.get(run).state is before.state
+    assert platform.finished(run).state is RunState.cancelled
+
+
+def test_a_killed_shim_makes_the_run_lost(platform: Platform) -> None:
+    job = platform.promote(notebook(code("print('up', flush=True)\nimport time; time.sleep(600)")))
+    run = platform.run(job)
+    platform.tick_until(lambda: "up" in platform.log(run))
+    folder = platform.context.data.workloads / workload_name(run.id, 1)
+    os.kill(json.loads((folder / "shim.json").read_text())["pid"], signal.SIGKILL)
+    run = platform.finished(run)
+    assert run.state is RunState.lost
+    assert run.reason and "vanished" in run.reason
+    assert "up" in platform.log(run)
+    assert platform.launcher.list() == []
+
+
+def test_a_workload_that_no_run_knows_is_stopped(platform: Platform) -> None:
+    job = platform.promote(notebook(code("print('up', flush=True)\nimport time; time.sleep(600)")))
+    run = platform.run(job)
+    platform.tick_until(lambda: "up" in platform.log(run))
+    with platform.context.database.session() as session:
+        session.delete(session.get(RunRow, run.id))
+    platform.tick_until(lambda: platform.launcher.list() == [])
+
+
+def test_shutting_perijove_down_is_told_of_the_runs_it_ended(platform: Platform) -> None:
+    job = platform.promote(notebook(code("print('up', flush=True)\nimport time; time.sleep(600)")))
+    run = platform.run(job)
+    platform.tick_until(lambda: "up" in platform.log(run))
+    stop_all(platform.context)
+    platform.restart()
+    run = platform.finished(run)
+    assert run.state is RunState.cancelled
+    assert run.reason == "Perijove was shut down while it ran."
+
+
+def test_no_more_runs_at_once_than_the_settings_allow(platform: Platform) -> None:
+    platform.context.settings.jobs.concurrency = 1
+    job = platform.promote(notebook(code("print('up', flush=True)\nimport time; time.sleep(600)")))
+    first, second = platform.run(job), platform.run(job)
+    platform.tick_until(lambda: "up" in platform.log(first))
+    assert platform.get(second).state is RunState.queued
+    platform.runs.cancel(ADA, first.id)
+    platform.tick_until(lambda: platform.get(second).state is RunState.running)
+
+
+def test_deleting_a_job_cancels_its_runs_and_frees_its_name(platform: Platform) -> None:
+    job = platform.promote(notebook(code("print('up', flush=True)\nimport time; time.sleep(600)")))
+    running, queued = platform.run(job), platform.run(job)
+    platform.context.settings.jobs.concurrency = 1
+    platform.tick_until(lambda: "up" in platform.log(running))
+    platform.jobs.delete(ADA, job.id)
+    platform.tick_until(lambda: platform.launcher.list() == [])
+    with platform.context.database.reading() as session:
+        states = {session.get_one(RunRow, one.id).state for one in (running, queued)}
+    assert states == {"cancelled"}
+    assert platform.promote().id != job.id
+
+
+def test_a_notebook_cannot_make_the_worker_read_other_files(
+    platform: Platform, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of another user")
+    source = (
+        "import os\nos.remove('events.jsonl')\n"
+        f"for name in ('events.jsonl', 'output.ipynb'): os.symlink({str(secret)!r}, name)\n"
+        "os.kill(os.getppid(), 9)"
+    )
+    run = platform.finished(platform.run(platform.promote(notebook(code(source)))))
+    assert run.state is RunState.failed
+    assert run.reason and "ended with signal 9" in run.reason
+    assert not run.has_output
+
+
+def _die(*_: object, **__: object) -> None:
+    raise SystemExit
