@@ -22,8 +22,7 @@ export function createActions(
   return {
     open: page => void commands.execute(CommandIDs.openPage, { ...page }),
     promote: () => void commands.execute(CommandIDs.promoteNotebook),
-    openTracking: (place = '') =>
-      void commands.execute(CommandIDs.openTracking, { place }),
+    openTracking: (place = '') => void commands.execute(CommandIDs.openTracking, { place }),
     copy: text => copy(text),
     insertCell(source) {
       const panel = notebooks?.currentWidget;

@@ -7,9 +7,9 @@ import type { paths } from './schema';
 
 /** The control plane's routes, as the user's own server forwards them. */
 type Routes = {
-  [Path in keyof paths as Path extends `/services/perijove/api/v1${infer Rest}`
-    ? Rest
-    : never]: paths[Path];
+  [
+    Path in keyof paths as Path extends `/services/perijove/api/v1${infer Rest}` ? Rest : never
+  ]: paths[Path];
 };
 
 /** Where the server extension answers, under the server's base URL. */
@@ -60,10 +60,7 @@ interface IAnswer<T> {
  * @param settings - How to reach that server.
  * @param trans - Translates failures that carry no text of their own.
  */
-export function createApi(
-  settings: ServerConnection.ISettings,
-  trans: TranslationBundle
-): IApi {
+export function createApi(settings: ServerConnection.ISettings, trans: TranslationBundle): IApi {
   const baseUrl = URLExt.join(settings.baseUrl, FORWARDER);
   const client = createClient<Routes>({
     baseUrl,

@@ -56,7 +56,9 @@ function schemaNodes(
   const lines = [...bySchema].flatMap(([name, members]): Node[] => {
     const key = `schema/${source.name}/${name}`;
     const line: Node = { kind: 'schema', key, level: 2, name, tables: members.length };
-    return isOpen(key) ? [line, ...members.flatMap(table => tableNodes(known, table, isOpen))] : [line];
+    return isOpen(key)
+      ? [line, ...members.flatMap(table => tableNodes(known, table, isOpen))]
+      : [line];
   });
   return known.cut.has(source.name) ? [...lines, note(parent, 2, 'more')] : lines;
 }
@@ -77,16 +79,15 @@ function tableNodes(
   }
   return [
     line,
-    ...columns.map(
-      (column): Node => ({ kind: 'column', key: `${key}/${column.name}`, level: 4, column })
-    )
+    ...columns.map((column): Node => ({
+      kind: 'column',
+      key: `${key}/${column.name}`,
+      level: 4,
+      column
+    }))
   ];
 }
 
-function note(
-  parent: string,
-  level: number,
-  state: 'loading' | 'empty' | 'failed' | 'more'
-): Node {
+function note(parent: string, level: number, state: 'loading' | 'empty' | 'failed' | 'more'): Node {
   return { kind: 'note', key: `${parent}/${state}`, level, state };
 }

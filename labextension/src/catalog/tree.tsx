@@ -38,7 +38,10 @@ export function Tree(props: ITreeProps): ReactElement {
   const { trans } = usePerijove();
   const [focused, setFocused] = useState<string>();
   const tree = useRef<HTMLDivElement>(null);
-  const at = Math.max(0, nodes.findIndex(node => node.key === focused));
+  const at = Math.max(
+    0,
+    nodes.findIndex(node => node.key === focused)
+  );
 
   const focus = (index: number): void => {
     const node = nodes[index];
@@ -63,10 +66,8 @@ export function Tree(props: ITreeProps): ReactElement {
       Home: () => focus(0),
       End: () => focus(nodes.length - 1),
       ArrowRight: () => (canOpen(node) && !open ? setOpen(node, true) : focus(at + 1)),
-      ArrowLeft: () =>
-        canOpen(node) && open ? setOpen(node, false) : focus(parentOf(nodes, at)),
-      Enter: () =>
-        node.kind === 'table' ? props.onPreview(node.table) : setOpen(node, !open)
+      ArrowLeft: () => (canOpen(node) && open ? setOpen(node, false) : focus(parentOf(nodes, at))),
+      Enter: () => (node.kind === 'table' ? props.onPreview(node.table) : setOpen(node, !open))
     };
     const act = keys[event.key];
     if (act) {
@@ -75,7 +76,13 @@ export function Tree(props: ITreeProps): ReactElement {
     }
   };
   return (
-    <div className="pj-Tree" role="tree" aria-label={trans.__('Data')} ref={tree} onKeyDown={onKeyDown}>
+    <div
+      className="pj-Tree"
+      role="tree"
+      aria-label={trans.__('Data')}
+      ref={tree}
+      onKeyDown={onKeyDown}
+    >
       {nodes.map((node, index) => (
         <div
           key={node.key}
@@ -156,9 +163,7 @@ function Label({ node }: { node: Exclude<Node, { kind: 'note' }> }): ReactElemen
       return (
         <>
           <span className="pj-Tree-name">{node.name}</span>
-          <span className="pj-Tree-more">
-            {trans._n('%1 table', '%1 tables', node.tables)}
-          </span>
+          <span className="pj-Tree-more">{trans._n('%1 table', '%1 tables', node.tables)}</span>
         </>
       );
     case 'table': {
@@ -183,7 +188,10 @@ function Label({ node }: { node: Exclude<Node, { kind: 'note' }> }): ReactElemen
     case 'column':
       return (
         <>
-          <span className="pj-Tree-name pj-mod-column" title={node.column.comment || node.column.name}>
+          <span
+            className="pj-Tree-name pj-mod-column"
+            title={node.column.comment || node.column.name}
+          >
             {node.column.name}
           </span>
           <code className="pj-Tree-more">{node.column.type}</code>

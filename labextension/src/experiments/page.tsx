@@ -67,21 +67,17 @@ function RunsTable({
   const columns: IColumn<TrackedRun>[] = [
     { name: trans.__('Run'), cell: run => <strong>{run.name}</strong> },
     { name: trans.__('State'), cell: run => <Chip state={run.state} /> },
-    ...namesIn(runs, run => run.metrics).map(
-      (name): IColumn<TrackedRun> => ({
-        name,
-        note: trans.__('metric'),
-        numeric: true,
-        cell: run => metric(run.metrics[name])
-      })
-    ),
-    ...namesIn(runs, run => run.parameters).map(
-      (name): IColumn<TrackedRun> => ({
-        name,
-        note: trans.__('parameter'),
-        cell: run => run.parameters[name] ?? ''
-      })
-    ),
+    ...namesIn(runs, run => run.metrics).map((name): IColumn<TrackedRun> => ({
+      name,
+      note: trans.__('metric'),
+      numeric: true,
+      cell: run => metric(run.metrics[name])
+    })),
+    ...namesIn(runs, run => run.parameters).map((name): IColumn<TrackedRun> => ({
+      name,
+      note: trans.__('parameter'),
+      cell: run => run.parameters[name] ?? ''
+    })),
     { name: trans.__('User'), cell: run => run.user },
     { name: trans.__('Started'), cell: run => <Moment at={run.started_at} /> }
   ];
@@ -97,13 +93,7 @@ function RunsTable({
   );
 }
 
-function RunDetail({
-  experiment,
-  run
-}: {
-  experiment: string;
-  run?: TrackedRun;
-}): ReactElement {
+function RunDetail({ experiment, run }: { experiment: string; run?: TrackedRun }): ReactElement {
   const { actions, trans } = usePerijove();
   if (!run) {
     return <p className="pj-Facts">{trans.__('Choose a run to see all of it.')}</p>;

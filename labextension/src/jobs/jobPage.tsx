@@ -96,10 +96,7 @@ function JobDetail({ job, deleted, onChange, onDelete }: IDetailProps): ReactEle
                 {schedule.paused ? trans.__('Resume schedule') : trans.__('Pause schedule')}
               </button>
             )}
-            <button
-              className="pj-Button pj-mod-primary"
-              onClick={() => void runJob(perijove, job)}
-            >
+            <button className="pj-Button pj-mod-primary" onClick={() => void runJob(perijove, job)}>
               {trans.__('Run…')}
             </button>
           </>
@@ -178,8 +175,7 @@ function Runs({ job }: { job: Job }): ReactElement {
             },
             {
               name: trans.__('By'),
-              cell: run =>
-                run.trigger === 'schedule' ? trans.__('schedule') : run.requested_by
+              cell: run => (run.trigger === 'schedule' ? trans.__('schedule') : run.requested_by)
             }
           ]}
         />

@@ -7,6 +7,8 @@ import { Field } from '../ui/form';
 import { toRaw, type Raw } from './values';
 
 interface IParameterFieldsProps {
+  /** Where the values are in the request, such as `schedule.parameters`. */
+  field: string;
   parameters: Parameter[];
   value: Record<string, Raw>;
   onChange: (value: Record<string, Raw>) => void;
@@ -15,16 +17,16 @@ interface IParameterFieldsProps {
 
 /** One input for each parameter, by its type. */
 export function ParameterFields(props: IParameterFieldsProps): ReactElement {
-  const { parameters, value, onChange } = props;
+  const { field, parameters, problem, value, onChange } = props;
   return (
     <>
       {parameters.map(parameter => (
         <Field
           key={parameter.name}
-          name={`parameters.${parameter.name}`}
+          name={`${field}.${parameter.name}`}
           label={parameter.name}
           help={<Help parameter={parameter} />}
-          problem={placed(props.problem, parameter)}
+          problem={problem}
         >
           {attributes => (
             <ParameterInput
@@ -50,9 +52,7 @@ export function ParameterList({ parameters }: { parameters: Parameter[] }): Reac
           <code>{parameter.name}</code>
           <span className="pj-Parameters-type">{parameter.type}</span>
           <span className="pj-Parameters-default">
-            {parameter.required
-              ? trans.__('required')
-              : JSON.stringify(parameter.default ?? null)}
+            {parameter.required ? trans.__('required') : JSON.stringify(parameter.default ?? null)}
           </span>
         </li>
       ))}
@@ -132,11 +132,4 @@ function ParameterInput({
       onChange={({ target }) => onChange(target.value)}
     />
   );
-}
-
-/** A problem may name a parameter with or without its place in the request. */
-function placed(problem: IProblem | undefined, parameter: Parameter): IProblem | undefined {
-  return problem?.field === parameter.name
-    ? { ...problem, field: `parameters.${parameter.name}` }
-    : problem;
 }

@@ -24,7 +24,8 @@ interface IDraft {
   sharing: ISharing;
 }
 
-const NAMES = ['name', 'schedule', 'visibility', 'group', 'parameters'];
+/** Where a schedule's values are in the request. */
+const VALUES = 'schedule.parameters';
 
 /**
  * Turn a notebook into a job, or into a new version of the job of that name.
@@ -45,12 +46,19 @@ export async function promoteNotebook(
   return showForm<IDraft, Job>(perijove, {
     title: trans.__('Promote notebook to a job'),
     accept: trans.__('Promote'),
-    names: NAMES,
+    names: [
+      'name',
+      'schedule.cron',
+      'schedule.timezone',
+      'visibility',
+      'group',
+      ...parameters.map(parameter => `${VALUES}.${parameter.name}`)
+    ],
     initial: {
       name: nameFrom(source.path),
       schedule: noSchedule(),
       raw: initialRaw(parameters),
-      sharing: { visibility: 'private', group: null }
+      sharing: { visibility: null, group: null }
     },
     Fields: fields => <PromoteFields {...fields} {...{ inspection, caller, path: source.path }} />,
     submit: async ({ name, schedule, raw, sharing }, key) =>
@@ -62,7 +70,11 @@ export async function promoteNotebook(
           path: source.path,
           resources: {},
           schedule: schedule.cron
-            ? { ...schedule, parameters: parseValues(parameters, raw, trans), paused: false }
+            ? {
+                ...schedule,
+                parameters: parseValues(parameters, raw, VALUES, trans),
+                paused: false
+              }
             : null,
           ...sharing
         },
@@ -124,11 +136,10 @@ function PromoteFields({
           )}
         </p>
       )}
-      {parameters.length > 0 && !value.schedule.cron && (
-        <ParameterList parameters={parameters} />
-      )}
+      {parameters.length > 0 && !value.schedule.cron && <ParameterList parameters={parameters} />}
       {parameters.length > 0 && value.schedule.cron && (
         <ParameterFields
+          field={VALUES}
           parameters={parameters}
           value={value.raw}
           problem={problem}

@@ -22,10 +22,7 @@ export function getJob(api: IApi, id: string): Promise<Job> {
   return api.answer(api.client.GET('/jobs/{job_id}', { params: { path: { job_id: id } } }));
 }
 
-export function inspectNotebook(
-  api: IApi,
-  notebook: JobCreate['notebook']
-): Promise<Inspection> {
+export function inspectNotebook(api: IApi, notebook: JobCreate['notebook']): Promise<Inspection> {
   return api.answer(api.client.POST('/jobs/inspect', { body: { notebook } }));
 }
 

@@ -22,11 +22,13 @@ export async function runJob(
     title: trans.__('Run %1', job.name),
     accept: trans.__('Run'),
     initial: { raw: initialRaw(parameters, values) },
-    names: parameters.flatMap(({ name }) => [name, `parameters.${name}`]),
-    submit: ({ raw }, key) => createRun(api, job.id, parseValues(parameters, raw, trans), key),
+    names: parameters.map(({ name }) => `parameters.${name}`),
+    submit: ({ raw }, key) =>
+      createRun(api, job.id, parseValues(parameters, raw, 'parameters', trans), key),
     Fields: ({ value, onChange, problem }) =>
       parameters.length > 0 ? (
         <ParameterFields
+          field="parameters"
           parameters={parameters}
           value={value.raw}
           problem={problem}

@@ -18,9 +18,7 @@ import { hasEnded } from './runState';
 export function RunPage({ id }: { id: string }): ReactElement {
   const { api } = usePerijove();
   const run = usePolled(`run/${id}`, () => getRun(api, id), { interval: 1500, isLast: hasEnded });
-  return (
-    <Loaded polled={run}>{data => <RunDetail run={data} onChange={run.refresh} />}</Loaded>
-  );
+  return <Loaded polled={run}>{data => <RunDetail run={data} onChange={run.refresh} />}</Loaded>;
 }
 
 function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): ReactElement {
@@ -62,10 +60,7 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
               {trans.__('Run again…')}
             </button>
           ) : (
-            <button
-              className="pj-Button pj-mod-danger"
-              onClick={() => act(cancelRun(api, run.id))}
-            >
+            <button className="pj-Button pj-mod-danger" onClick={() => act(cancelRun(api, run.id))}>
               {trans.__('Cancel')}
             </button>
           )}

@@ -47,18 +47,30 @@ export function initialRaw(
 /**
  * Read the inputs; what was left at its default is left out.
  *
+ * @param field - Where the values will be in the request, such as `parameters`.
  * @throws `PerijoveError` that names the field at fault.
  */
 export function parseValues(
   parameters: Parameter[],
   raw: Record<string, Raw>,
+  field: string,
   trans: TranslationBundle
 ): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const parameter of parameters) {
     const text = raw[parameter.name] ?? '';
     if (parameter.required || text !== toRaw(parameter, parameter.default)) {
-      values[parameter.name] = parse(parameter, text, trans);
+      try {
+        values[parameter.name] = parse(parameter, text, trans);
+      } catch (error) {
+        const detail = (error as Error).message;
+        throw new PerijoveError({
+          title: detail,
+          detail,
+          status: 0,
+          field: `${field}.${parameter.name}`
+        });
+      }
     }
   }
   return values;
@@ -76,7 +88,7 @@ function parse(parameter: Parameter, raw: Raw, trans: TranslationBundle): unknow
     if (parameter.nullable) {
       return null;
     }
-    throw wrong(parameter, trans.__('%1 needs a value.', parameter.name));
+    throw new Error(trans.__('%1 needs a value.', parameter.name));
   }
   switch (parameter.type) {
     case 'int':
@@ -89,10 +101,7 @@ function parse(parameter: Parameter, raw: Raw, trans: TranslationBundle): unknow
       try {
         return JSON.parse(text) as unknown;
       } catch {
-        throw wrong(
-          parameter,
-          trans.__('%1 is not JSON, such as [1, 2] or {"a": "b"}.', parameter.name)
-        );
+        throw new Error(trans.__('%1 is not JSON, such as [1, 2] or {"a": "b"}.', parameter.name));
       }
   }
 }
@@ -100,19 +109,10 @@ function parse(parameter: Parameter, raw: Raw, trans: TranslationBundle): unknow
 function parseNumber(parameter: Parameter, text: string, trans: TranslationBundle): number {
   const value = Number(text);
   if (!Number.isFinite(value)) {
-    throw wrong(parameter, trans.__('%1 is not a number: %2', parameter.name, text));
+    throw new Error(trans.__('%1 is not a number: %2', parameter.name, text));
   }
   if (parameter.type === 'int' && !Number.isInteger(value)) {
-    throw wrong(parameter, trans.__('%1 is not a whole number: %2', parameter.name, text));
+    throw new Error(trans.__('%1 is not a whole number: %2', parameter.name, text));
   }
   return value;
-}
-
-function wrong(parameter: Parameter, detail: string): PerijoveError {
-  return new PerijoveError({
-    title: detail,
-    detail,
-    status: 0,
-    field: `parameters.${parameter.name}`
-  });
 }

@@ -19,7 +19,9 @@ export function callSnippet({ name, input_example: example, inputs }: Deployment
       const cells = split.columns.map((column, at) => `${python(column)}: ${python(row[at])}`);
       return `    {${cells.join(', ')}},`;
     });
-    return ['import perijove', '', `perijove.models.predict(${target}, [`, ...rows, '])'].join('\n');
+    return ['import perijove', '', `perijove.models.predict(${target}, [`, ...rows, '])'].join(
+      '\n'
+    );
   }
   if (example) {
     return [

@@ -38,7 +38,7 @@ export async function deployModel(
       model: model.name,
       version,
       name: '',
-      sharing: { visibility: 'private', group: null }
+      sharing: { visibility: null, group: null }
     },
     Fields: fields => <DeployFields {...fields} models={models} caller={caller} />,
     submit: ({ sharing, name, ...rest }, key) =>

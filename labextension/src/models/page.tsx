@@ -81,7 +81,10 @@ function DeploymentDetail({
       }
     >
       {gone && (
-        <Empty title={trans.__('%1 is undeployed', name)} code={`%deploy ${model} --version ${version}`}>
+        <Empty
+          title={trans.__('%1 is undeployed', name)}
+          code={`%deploy ${model} --version ${version}`}
+        >
           {trans.__('To bring it back:')}
         </Empty>
       )}

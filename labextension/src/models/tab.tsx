@@ -26,9 +26,7 @@ export function ModelsTab(): ReactElement {
   const deployments = usePolled(`deployments?q=${words}&limit=${limit}`, () =>
     listDeployments(api, words, limit)
   );
-  const models = usePolled(`models?q=${words}&limit=${limit}`, () =>
-    listModels(api, words, limit)
-  );
+  const models = usePolled(`models?q=${words}&limit=${limit}`, () => listModels(api, words, limit));
   const deployable = models.data?.items.filter(model => model.versions.length > 0) ?? [];
   const [newest] = deployable;
   return (

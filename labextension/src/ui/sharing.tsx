@@ -6,14 +6,17 @@ import type { Visibility } from '../api/types';
 import { usePerijove } from './context';
 import { Field } from './form';
 
-/** With whom a thing is shared. */
+/** With whom a thing is to be shared; null leaves it as it is, and a new thing private. */
 export interface ISharing {
-  visibility: Visibility;
+  visibility: Visibility | null;
   group: string | null;
 }
 
 /** Say with whom something is shared. */
-export function sharedWith(sharing: { visibility: Visibility; group?: string | null }, trans: TranslationBundle): string {
+export function sharedWith(
+  sharing: { visibility: Visibility; group?: string | null },
+  trans: TranslationBundle
+): string {
   switch (sharing.visibility) {
     case 'everyone':
       return trans.__('shared with everyone');
@@ -38,7 +41,8 @@ export function SharingField({
   onChange: (sharing: ISharing) => void;
 }): ReactElement {
   const { trans } = usePerijove();
-  const chosen = value.visibility === 'group' ? `group:${value.group ?? ''}` : value.visibility;
+  const chosen =
+    value.visibility === 'group' ? `group:${value.group ?? ''}` : (value.visibility ?? '');
   const name = problem?.field === 'group' ? 'group' : 'visibility';
   return (
     <Field name={name} label={trans.__('Who may see it')} problem={problem}>
@@ -49,9 +53,13 @@ export function SharingField({
           value={chosen}
           onChange={({ target }) => {
             const [visibility, group] = target.value.split(/:(.*)/s);
-            onChange({ visibility: visibility as Visibility, group: group ?? null });
+            onChange({
+              visibility: (visibility || null) as ISharing['visibility'],
+              group: group ?? null
+            });
           }}
         >
+          <option value="">{trans.__('As before; at first only me')}</option>
           <option value="private">{trans.__('Only me')}</option>
           {groups.map(group => (
             <option key={group} value={`group:${group}`}>
