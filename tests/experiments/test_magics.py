@@ -279,6 +279,20 @@ def test_with_mlflow_down_the_cell_runs_at_once_and_everything_arrives_later(
     wait_until(lambda: not list(notebook.spool.iterdir()), what="an empty spool")
 
 
+def test_a_server_that_never_answers_costs_seconds_and_nothing_else(notebook: Notebook) -> None:
+    notebook.wire.stall()
+    started = time.monotonic()
+    assert notebook.run("%%experiment stalled\n%metric a=1").success
+    assert time.monotonic() - started < 9
+    notebook.wire.cut()
+    notebook.wire.mend()
+    wait_until(
+        lambda: any(r["info"]["status"] == "FINISHED" for r in notebook.tracked("stalled")),
+        seconds=60,
+        what="the replay",
+    )
+
+
 def test_a_server_that_dies_in_the_middle_neither_blocks_nor_doubles(notebook: Notebook) -> None:
     notebook.shell.user_ns["wire"] = notebook.wire
     done = notebook.run(

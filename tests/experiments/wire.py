@@ -23,6 +23,11 @@ class Wire:
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
+    def stall(self) -> None:
+        """Take connections and never answer."""
+        self.cut()
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+
     def cut(self) -> None:
         """Drop every connection and refuse new ones."""
         listener, self._listener = self._listener, None

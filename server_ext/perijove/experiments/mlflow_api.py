@@ -40,15 +40,16 @@ class MlflowApi:
     Every method raises ``Outage`` or ``Rejected``.
     """
 
-    def __init__(self, uri: str, token: str | None) -> None:
+    def __init__(self, uri: str, token: str | None, *, timeout: float = 20) -> None:
         self.uri = uri.rstrip("/")
+        self.token = token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if workspace := os.environ.get("MLFLOW_WORKSPACE"):
             headers["X-MLFLOW-WORKSPACE"] = workspace
         self._http = httpx.Client(
             base_url=self.uri,
             headers=headers,
-            timeout=httpx.Timeout(20, connect=3),
+            timeout=httpx.Timeout(timeout, connect=3),
             trust_env=False,
         )
 

@@ -15,6 +15,8 @@ from perijove.experiments.spool import Record, Spool
 PAUSE = 1.0
 #: Longest pause after failures.
 LONGEST_PAUSE = 30.0
+#: Seconds the start of a cell waits for MLflow.
+HASTE = 5.0
 #: Seconds a kernel's end may be delayed.
 LAST_WORDS = 3.0
 #: MLflow's limits of one batch.
@@ -27,10 +29,10 @@ class Sender:
 
     def __init__(self, api: MlflowApi) -> None:
         self.api = api
+        self._hasty = MlflowApi(api.uri, api.token, timeout=HASTE)
         self.refusals: dict[Spool, list[str]] = {}
         self._spools: list[Spool] = []
         self._lock = threading.Lock()
-        self._sending = threading.Lock()
         self._wake = threading.Event()
         self._failures = 0
         self.trouble = "MLflow is slow to answer."
@@ -39,10 +41,13 @@ class Sender:
         atexit.register(self.drain, LAST_WORDS)
 
     def begin(self, spool: Spool) -> None:
-        """Create the spool's run now. Raises ``Outage`` or ``Rejected``."""
-        with self._sending:
-            records = spool.waiting()
-            self._begin(spool, records[0][0])
+        """Create the run of a spool that was not added yet. Raises ``Outage`` or ``Rejected``."""
+        try:
+            self._begin(spool, spool.waiting()[0][0], api=self._hasty)
+        except Outage as error:
+            self.trouble = str(error)
+            self._failures = max(self._failures, 1)
+            raise
 
     def add(self, spool: Spool, *, left: bool = False) -> None:
         """Send ``spool`` from now on; ``left`` when its kernel is gone."""
@@ -67,8 +72,7 @@ class Sender:
     def _waiting(self) -> bool:
         with self._lock:
             spools = list(self._spools)
-        with self._sending:
-            return any(_has_more(spool) for spool in spools)
+        return any(_has_more(spool) for spool in spools)
 
     def _work(self) -> None:
         while True:
@@ -82,8 +86,7 @@ class Sender:
                 spools = list(self._spools)
             for spool in spools:
                 try:
-                    with self._sending:
-                        over = self._send(spool)
+                    over = self._send(spool)
                 except Outage as error:
                     self.trouble = str(error)
                     self._failures = min(self._failures + 1, 10)
@@ -106,7 +109,7 @@ class Sender:
         records = spool.waiting()
         if records and records[0][0]["op"] == "begin":
             try:
-                self._begin(spool, records.pop(0)[0])
+                self._begin(spool, records.pop(0)[0], api=self.api)
             except Rejected as error:
                 self._refuse(spool, str(error))
                 spool.put_aside()
@@ -136,15 +139,15 @@ class Sender:
             spool.save()
         return False
 
-    def _begin(self, spool: Spool, record: Record) -> None:
+    def _begin(self, spool: Spool, record: Record, *, api: MlflowApi) -> None:
         state = spool.state
         if not state.run_id:
-            state.experiment_id = self.api.experiment(record["experiment"])
+            state.experiment_id = api.experiment(record["experiment"])
             # A create whose answer was lost may have happened.
-            run = self.api.find_run(state.experiment_id, record["key"]) if state.tried else None
+            run = api.find_run(state.experiment_id, record["key"]) if state.tried else None
             state.tried = True
             spool.save()
-            run = run or self.api.create_run(
+            run = run or api.create_run(
                 state.experiment_id,
                 name=record["name"],
                 started=record["time"],
