@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,11 @@ NOTEBOOK: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def ada(product: Product) -> httpx.Client:
+def ada(product: Product) -> Iterator[httpx.Client]:
     """Ada's client, with a workspace running."""
-    client = product.client("ada")
-    product.start_server(client, "ada")
-    return client
+    with product.client("ada") as client:
+        product.start_server(client, "ada")
+        yield client
 
 
 def api(client: httpx.Client, method: str, path: str, body: object = None) -> httpx.Response:

@@ -34,9 +34,10 @@ def page(product: Product) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def ada(product: Product) -> httpx.Client:
+def ada(product: Product) -> Iterator[httpx.Client]:
     """Ada's scripts."""
-    return product.client("ada")
+    with product.client("ada") as client:
+        yield client
 
 
 def cell(page: Page, number: int) -> Locator:
@@ -112,11 +113,12 @@ def test_a_stranger_and_another_group_cannot_call_the_model(
     path = "/services/serve/breast-cancer/invocations"
     example = ada.get(f"{API}/deployments/breast-cancer").json()["input_example"]
     assert ada.post(path, json=example).status_code == 200
-    assert product.client(None).post(path, json=example).status_code == 401
-    grace = product.client("grace")
-    assert grace.post(path, json=example).status_code == 404
-    assert grace.get(f"{API}/jobs").json()["items"] == []
-    assert "breast-cancer" not in grace.get(f"{API}/experiments").text
+    with product.client(None) as stranger:
+        assert stranger.post(path, json=example).status_code == 401
+    with product.client("grace") as grace:
+        assert grace.post(path, json=example).status_code == 404
+        assert grace.get(f"{API}/jobs").json()["items"] == []
+        assert "breast-cancer" not in grace.get(f"{API}/experiments").text
 
 
 def test_mlflows_pages_open_in_the_browser_with_adas_runs(page: Page, product: Product) -> None:
