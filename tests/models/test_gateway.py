@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -16,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from perijove_hub.context import Context
+from perijove_hub.models.gateway import create_gateway
 from perijove_hub.models.router import Routes
 from perijove_hub.store import Database
 from perijove_hub.store.models import DeploymentRow, ReplicaRow
@@ -190,6 +193,33 @@ async def test_routes_are_kept_while_the_database_is_away(serving: Serving) -> N
             path.rmdir()
             away.rename(path)
     database.close()
+
+
+def test_who_was_seen_lately_goes_on_calling_while_the_hub_is_down(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def user(request: Request) -> Response:
+        scopes = ["access:services!service=serve", "custom:perijove:predict"]
+        body = {"name": "ada", "kind": "user", "groups": [], "admin": False, "scopes": scopes}
+        return Response(json.dumps(body), media_type="application/json")
+
+    monkeypatch.setattr("perijove_hub.identity.FRESH", 0.0)
+    hub, port = free_port(), free_port()
+    topology = replace(
+        serving.context.topology, hub_api_url=f"http://127.0.0.1:{hub}/hub/api", gateway_port=port
+    )
+    context = Context(serving.context.settings, serving.context.data)
+    context.__dict__["topology"] = topology
+    url = f"{topology.gateway_url}/echo/invocations"
+    seen, unseen = {"Authorization": "Bearer seen"}, {"Authorization": "Bearer unseen"}
+    with replica(serving, "echo", echo), served(create_gateway(context), port):
+        with served(Starlette(routes=[Route("/hub/api/user", user)]), hub):
+            assert httpx.post(url, content=b"{}", headers=seen).status_code == 200
+        assert httpx.post(url, content=b"{}", headers=seen).status_code == 200
+        answer = httpx.post(url, content=b"{}", headers=unseen)
+    context.database.close()
+    assert answer.status_code == 503
+    assert "The Hub does not answer" in answer.json()["detail"]
 
 
 def test_a_slow_model_holds_up_nobody_else(serving: Serving) -> None:

@@ -92,19 +92,16 @@ ROW = st.fixed_dictionaries(
 def as_mlflow_would(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The frame a Python caller would have in hand."""
     frame = pd.DataFrame(rows)
-    return frame.assign(
-        **{
-            "a double": frame["a double"].astype("float64"),
-            "float": frame["float"].astype("float32"),
-            "long": frame["long"].astype("int64"),
-            "integer": frame["integer"].astype("int32"),
-            "datetime": pd.to_datetime(frame["datetime"], format="ISO8601").astype(
-                "datetime64[ns]"
-            ),
-            "binary": [base64.b64decode(value) for value in frame["binary"]],
-            "maybe double": frame["maybe double"].astype("float64"),
-        }
-    )
+    columns: dict[str, Any] = {
+        "a double": frame["a double"].astype("float64"),
+        "float": frame["float"].astype("float32"),
+        "long": frame["long"].astype("int64"),
+        "integer": frame["integer"].astype("int32"),
+        "datetime": pd.to_datetime(frame["datetime"], format="ISO8601").astype("datetime64[ns]"),
+        "binary": [base64.b64decode(value) for value in frame["binary"]],
+        "maybe double": frame["maybe double"].astype("float64"),
+    }
+    return frame.assign(**columns)
 
 
 @settings(max_examples=150, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from perijove.types.base import Page, Principal, Visibility
@@ -143,7 +144,15 @@ class Deployments:
             row.outputs = [column.model_dump() for column in outputs]
             row.input_example = description.example(example)
             row.updated_at = utcnow()
-            session.flush()
+            try:
+                session.flush()
+            except IntegrityError:
+                # On PostgreSQL a twin may come between the look and the write.
+                raise Conflict(
+                    f"The name '{name}' was taken a moment ago.",
+                    field="name",
+                    fix="Try again, or choose another name.",
+                ) from None
             audit.record(
                 session,
                 principal,
