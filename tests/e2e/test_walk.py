@@ -49,7 +49,9 @@ def test_ada_logs_in_presses_start_and_lands_in_the_tutorial(product: Product, p
     log_in(page, product.url, "ada", product.passwords["ada"])
     screenshot(page, "walk-1-home")
     start_workspace(page)
-    expect(page.get_by_text("From data to a served model").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".jp-Notebook h1").first).to_have_text(
+        re.compile("From data to a served model"), timeout=PATIENCE
+    )
     open_panel(page, "Data")
     expect(page.get_by_role("tree", name="Data")).to_contain_text("demo")
     screenshot(page, "walk-2-lab")
@@ -124,6 +126,7 @@ def test_a_stranger_and_another_group_cannot_call_the_model(
 def test_mlflows_pages_open_in_the_browser_with_adas_runs(page: Page, product: Product) -> None:
     mlflow = page.context.new_page()
     mlflow.goto(f"{product.url}/services/mlflow/")
+    mlflow.get_by_role("link", name="group-research").click()
     expect(mlflow.get_by_text("breast-cancer").first).to_be_visible(timeout=PATIENCE)
     screenshot(mlflow, "walk-8-mlflow")
     mlflow.close()
