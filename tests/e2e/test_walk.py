@@ -165,4 +165,5 @@ def test_no_credential_is_in_a_notebook_an_output_or_a_log(
         content = place.read_bytes()
         assert not [s for s in secrets if s.encode() in content], f"a secret in {place}"
         assert b"Bearer " not in content, place
-        assert b"token=" not in content, place
+        # Jupyter and the Hub write "token=[secret]" and "token=..." of their own accord.
+        assert not re.search(rb"token=[\w-]", content), place
