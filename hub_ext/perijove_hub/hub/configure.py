@@ -73,6 +73,7 @@ def embed(c: Any) -> None:
     c.ConfigurableHTTPProxy.auth_token = data.secret("proxy")
     # People press Start and see what they start, instead of landing in a spawn by itself.
     c.JupyterHub.default_url = "/hub/home"
+    c.JupyterHub.template_paths = [str(Path(__file__).with_name("templates"))]
     # A proxy that lost its routes with a kill -9 has them back within these seconds.
     c.JupyterHub.proxy_check_interval = 5
     _embed_accounts(c, context)
