@@ -45,7 +45,7 @@ def check(cron: str, timezone: str, *, field: str = "schedule") -> None:
         found = next(slots(cron, timezone, datetime.now(UTC)), None)
     except CronSimError as error:
         raise Invalid(
-            f"'{cron}' is not a cron expression: {error}.",
+            f"'{cron}' is no cron expression, or never comes due: {str(error).lower()}.",
             field=f"{field}.cron",
             fix="Write minute, hour, day of month, month, day of week: '0 6 * * 1-5'.",
         ) from None

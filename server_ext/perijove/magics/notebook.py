@@ -17,6 +17,9 @@ from perijove.exceptions import NotebookError
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+#: Seconds the server may take to answer.
+TIMEOUT = 10
+
 UNKNOWN = "Perijove cannot tell which notebook this is. Say it: %promote --path NOTEBOOK.ipynb"
 UNSAVED = (
     "The notebook has changes that are not saved, and only what is saved is promoted. "

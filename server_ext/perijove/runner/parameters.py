@@ -38,8 +38,9 @@ def inspect(notebook: Any) -> Inspection:
     Raises ``NotebookError`` when it is no notebook, or its parameters cell cannot be read.
     """
     cells = _cells(notebook)
-    metadata = notebook.get("metadata") or {}
-    kernel = (metadata.get("kernelspec") or {}).get("name")
+    metadata = _object(notebook.get("metadata"))
+    named = _object(metadata.get("kernelspec")).get("name")
+    kernel = named if isinstance(named, str) and named else None
     tagged = [(number, cell) for number, cell in enumerate(cells, 1) if _is_tagged(cell)]
     if len(tagged) > 1:
         numbers = " and ".join(str(number) for number, _ in tagged)
@@ -98,20 +99,25 @@ def _cells(notebook: Any) -> list[dict[str, Any]]:
     return cells
 
 
+def _object(value: Any) -> dict[str, Any]:
+    """Return ``value`` where it is an object, as it should be."""
+    return value if isinstance(value, dict) else {}
+
+
 def _is_tagged(cell: dict[str, Any]) -> bool:
-    tags = (cell.get("metadata") or {}).get("tags")
+    tags = _object(cell.get("metadata")).get("tags")
     return isinstance(tags, list) and TAG in tags
 
 
 def _language(metadata: dict[str, Any]) -> str:
-    spec = (metadata.get("kernelspec") or {}).get("language")
-    name = spec or (metadata.get("language_info") or {}).get("name") or "python"
+    spec = _object(metadata.get("kernelspec")).get("language")
+    name = spec or _object(metadata.get("language_info")).get("name") or "python"
     return str(name).lower()
 
 
 def _source(cell: dict[str, Any]) -> str:
     source = cell.get("source", "")
-    return "".join(source) if isinstance(source, list) else str(source)
+    return "".join(map(str, source)) if isinstance(source, list) else str(source)
 
 
 def _parse(source: str, number: int) -> tuple[ast.Module, str]:
