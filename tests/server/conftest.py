@@ -22,6 +22,8 @@ HUB_TOKEN = "the-users-own-hub-token"
 BROWSER_TOKEN = "what-the-browser-shows-its-server"
 BASE_URL = "/user/ada%40example.org/"
 
+HUB_HEADERS = {"headers": {"Content-Security-Policy": "frame-ancestors 'none'"}}
+
 NOTEBOOK_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -188,6 +190,8 @@ class Workspaces:
             f"--port={port}", "--ServerApp.port_retries=0", "--ip=127.0.0.1",
             f"--ServerApp.base_url={BASE_URL}", f"--ServerApp.root_dir={home}",
             f"--IdentityProvider.token={BROWSER_TOKEN}",
+            # What JupyterHub sets in its users' servers: no page of theirs fits a frame.
+            f"--ServerApp.tornado_settings={HUB_HEADERS!r}",
         ]  # fmt: skip
         url = f"http://127.0.0.1:{port}{BASE_URL}"
         with process(command, log=log, env=env) as child:
