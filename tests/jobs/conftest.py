@@ -102,9 +102,9 @@ class Platform:
         return self.get(run)
 
 
-@pytest.fixture
-def platform(context: Context) -> Iterator[Platform]:
-    topology = Topology(
+def a_topology() -> Topology:
+    """Say where the parts would be; nothing listens there."""
+    return Topology(
         public_url="http://127.0.0.1:1",
         hub_api_url="http://127.0.0.1:1/hub/api",
         host="127.0.0.1",
@@ -112,7 +112,11 @@ def platform(context: Context) -> Iterator[Platform]:
         mlflow_port=1,
         gateway_port=1,
     )
-    topology.save(context.data.run / "topology.json")
+
+
+@pytest.fixture
+def platform(context: Context) -> Iterator[Platform]:
+    a_topology().save(context.data.run / "topology.json")
     found = Platform(context)
     yield found
     for status in found.launcher.list():

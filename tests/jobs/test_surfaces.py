@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import date
@@ -140,9 +141,8 @@ def test_what_is_wrong_is_said_in_one_line(
     Path("text.txt").write_text("text")
     jobs.create("Tutorial.ipynb")
     name, _, rest = line.partition(" ")
-    with pytest.raises(PerijoveError, match=".") as caught:
+    with pytest.raises(PerijoveError, match=re.escape(message)) as caught:
         shell.run_line_magic(name, rest)
-    assert message in str(caught.value)
     assert len("".join(caught.value._render_traceback_()).splitlines()) == 1  # type: ignore[attr-defined]
 
 
