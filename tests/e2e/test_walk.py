@@ -98,15 +98,52 @@ def test_the_panel_shows_the_same(page: Page) -> None:
     expect(page.get_by_role("tabpanel", name="Experiments")).to_contain_text("breast-cancer")
     screenshot(page, "walk-5-experiments")
     open_panel(page, "Jobs")
-    jobs = page.get_by_role("tabpanel", name="Jobs")
+    jobs = page.get_by_role("list", name="Jobs")
     expect(jobs).to_contain_text("tutorial")
     expect(jobs).to_contain_text("succeeded")
     screenshot(page, "walk-6-jobs")
     open_panel(page, "Models")
-    models = page.get_by_role("tabpanel", name="Models")
-    expect(models).to_contain_text("breast-cancer")
-    expect(models).to_contain_text("ready")
+    expect(page.get_by_role("list", name="Deployments")).to_contain_text("ready")
+    expect(page.get_by_role("list", name="Registered models")).to_contain_text("breast-cancer")
     screenshot(page, "walk-7-models")
+
+
+def test_a_run_started_from_the_panel_shows_its_output_notebook_without_scripts(page: Page) -> None:
+    open_panel(page, "Jobs")
+    page.get_by_role("list", name="Jobs").get_by_text("tutorial").click()
+    page.get_by_role("article", name="tutorial").get_by_role("button", name="Run…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("C", exact=True).fill("3")
+    form.get_by_role("button", name="Run", exact=True).click()
+    run = page.get_by_role("article", name="tutorial").filter(
+        has=page.get_by_role("region", name="Log")
+    )
+    expect(run).to_contain_text("succeeded", timeout=3 * PATIENCE)
+    frame = run.locator("iframe")
+    expect(frame).to_have_attribute("sandbox", "")
+    output = frame.content_frame
+    expect(output.get_by_text("C = 3")).to_be_visible()
+    screenshot(page, "walk-9-run")
+    assert output.locator("body").evaluate("() => window.origin") == "null"
+
+
+def test_the_deploy_button_does_what_the_magic_does(page: Page, ada: httpx.Client) -> None:
+    open_panel(page, "Models")
+    page.get_by_role("button", name="Deploy…", exact=True).click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Deploy as").fill("by-hand")
+    form.get_by_role("button", name="Deploy", exact=True).click()
+    deployment = page.get_by_role("article", name="by-hand")
+    expect(deployment).to_contain_text("ready", timeout=3 * PATIENCE)
+    screenshot(page, "walk-10-deployment")
+    example = ada.get(f"{API}/deployments/by-hand").json()["input_example"]
+
+    def answer() -> httpx.Response:
+        return ada.post("/services/serve/by-hand/invocations", json=example)
+
+    wait_until(lambda: answer().status_code == 200, what="the gateway's route")
+    same = ada.post("/services/serve/breast-cancer/invocations", json=example)
+    assert len(answer().json()["predictions"]) == len(same.json()["predictions"]) == 2
 
 
 def test_a_stranger_and_another_group_cannot_call_the_model(
