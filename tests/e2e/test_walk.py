@@ -134,7 +134,7 @@ def test_the_deploy_button_does_what_the_magic_does(page: Page, ada: httpx.Clien
     form.get_by_label("Deploy as").fill("by-hand")
     form.get_by_role("button", name="Deploy", exact=True).click()
     deployment = page.get_by_role("article", name="by-hand")
-    expect(deployment).to_contain_text("ready", timeout=3 * PATIENCE)
+    expect(deployment.get_by_text("ready", exact=True)).to_be_visible(timeout=3 * PATIENCE)
     screenshot(page, "walk-10-deployment")
     example = ada.get(f"{API}/deployments/by-hand").json()["input_example"]
 

@@ -57,9 +57,11 @@ class Part:
         self.started = time.monotonic()
         self.ready_after = None
         created = psutil.Process(self.process.pid).create_time()
-        self.pid_file.write_text(
-            json.dumps({"pid": self.process.pid, "created": created}), encoding="utf-8"
-        )
+        record = json.dumps({"pid": self.process.pid, "created": created})
+        # In one step: whoever reads it meanwhile, or after a kill -9, finds a whole record.
+        partial = self.pid_file.with_suffix(".part")
+        partial.write_text(record, encoding="utf-8")
+        partial.replace(self.pid_file)
 
     def answers(self) -> bool:
         """Probe the part, and remember how long it took to its first answer."""
