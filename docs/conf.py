@@ -16,7 +16,7 @@ extensions = ["myst_parser", "reference"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
-exclude_patterns = ["_build", "contract.md"]
+exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"Perijove {release}"
 html_copy_source = False
