@@ -25,5 +25,9 @@ Ctx = Annotated[Context, Depends(context)]
 OwnToken = Annotated[str, Depends(own_token)]
 IdempotencyKey = Annotated[
     str | None,
-    Header(max_length=200, description="Send the same key again to repeat a create harmlessly"),
+    Header(
+        min_length=1,
+        max_length=200,
+        description="Send the same key again to repeat a create harmlessly",
+    ),
 ]

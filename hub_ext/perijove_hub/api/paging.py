@@ -36,7 +36,8 @@ def paginate(
     Raises ``Invalid`` for a cursor this list never gave.
     """
     if cursor is not None:
-        after = _decode(cursor)
+        first, second = _decode(cursor)
+        after = (_fitting(by, first), _fitting(tie, second))
         key = tuple_(by, tie)
         rows = rows.where(key < after if descending else key > after)
     order = (by.desc(), tie.desc()) if descending else (by.asc(), tie.asc())
@@ -55,20 +56,53 @@ def _encode(*key: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(marked).encode()).decode()
 
 
-def _decode(cursor: str) -> tuple[Any, Any]:
+def _decode(cursor: str) -> list[Any]:
+    """Read the sort key that ``_encode`` wrote; raises ``Invalid``."""
     try:
-        first, second = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        parts = [
-            datetime.fromisoformat(part["t"]) if isinstance(part, dict) else part
-            for part in (first, second)
+        parts = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if not isinstance(parts, list) or len(parts) != 2:
+            raise ValueError
+        json.dumps(parts, ensure_ascii=False).encode()
+        return [
+            datetime.fromisoformat(part["t"]).astimezone(UTC) if isinstance(part, dict) else part
+            for part in parts
         ]
-    except (ValueError, TypeError, KeyError):
-        raise Invalid(
-            "The cursor is not one this list gave.",
-            field="cursor",
-            fix="Start again without a cursor.",
-        ) from None
-    return parts[0], parts[1]
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        raise _unknown_cursor() from None
+
+
+def _fitting(column: InstrumentedAttribute[Any], part: Any) -> Any:
+    """Return ``part`` when ``column`` can hold it; no database is asked about what it cannot."""
+    fits = type(part) is column.type.python_type
+    if isinstance(part, int):
+        fits = fits and abs(part) < 2**31
+    elif isinstance(part, str):
+        fits = fits and "\0" not in part
+    if not fits:
+        raise _unknown_cursor()
+    return part
+
+
+def mlflow_cursor(cursor: str) -> str:
+    """Return a page token of MLflow's, which fails at some that it never gave.
+
+    Raises ``Invalid``.
+    """
+    try:
+        parts = json.loads(base64.b64decode(cursor.encode("ascii"), validate=True))
+        if isinstance(parts, dict) and 0 < int(parts["offset"]) < 2**31:
+            return cursor
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise _unknown_cursor()
+
+
+def _unknown_cursor() -> Invalid:
+    return Invalid(
+        "The cursor is not one this list gave.",
+        field="cursor",
+        fix="Start again without a cursor.",
+    )
 
 
 def contains(text: str) -> str:

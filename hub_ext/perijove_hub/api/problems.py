@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perijove.types.base import Problem
+from perijove.types.faults import fault
 from perijove_hub.exceptions import ProblemError
 
 log = logging.getLogger(__name__)
+
+_WORDS = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+}
+_LISTED = "The addresses there are: /services/perijove/api/openapi.json."
 
 
 def problem_response(
@@ -49,8 +58,43 @@ def from_error(error: ProblemError) -> JSONResponse:
     )
 
 
+class LastResort:
+    """Answers for what nobody foresaw, and leaves the connection open.
+
+    Starlette's own handler raises again behind its answer, at which uvicorn closes the
+    connection: the next request that the proxy sends on it, somebody else's, would fail.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything through; a failure before the answer began becomes one."""
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            answer = problem_response(
+                500,
+                "Internal error",
+                "Perijove failed to answer; its log says why.",
+                fix="Try again; tell an administrator if it stays.",
+            )
+            await answer(scope, receive, send)
+
+
 def install(app: FastAPI) -> None:
     """Register the handlers on ``app``."""
+    app.add_middleware(LastResort)
 
     @app.exception_handler(ProblemError)
     async def _ours(_: Request, error: ProblemError) -> JSONResponse:
@@ -58,29 +102,20 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        return problem_response(error.status_code, error.detail or "Error", error.detail)
+        title = HTTPStatus(error.status_code).phrase
+        detail = _WORDS.get(error.status_code, error.detail or title)
+        return problem_response(
+            error.status_code, title, detail, fix=_LISTED, headers=dict(error.headers or {})
+        )
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+        found = [fault(item) for item in error.errors()]
         return problem_response(
             422,
-            "Invalid request",
-            f"{'.'.join(place) or 'body'}: {first['msg']}",
-            field=".".join(place) or None,
-            errors=[
-                {"field": ".".join(str(p) for p in item["loc"]), "message": item["msg"]}
-                for item in error.errors()
-            ],
-        )
-
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem_response(
-            500,
-            "Internal error",
-            "Perijove failed to answer; its log says why.",
-            fix="Try again; tell an administrator if it stays.",
+            found[0].title,
+            found[0].detail,
+            field=found[0].field,
+            fix=found[0].fix,
+            errors=[{"field": one.field, "message": one.detail} for one in found],
         )

@@ -12,6 +12,7 @@ from fastapi import Query as Parameter
 from perijove.types.base import Page, Principal
 from perijove.types.catalog import Dataset, DatasetSummary, Query, Source, Table
 from perijove_hub.api.auth import Querier, Reader
+from perijove_hub.api.body import CheckedRoute
 from perijove_hub.api.dependencies import Ctx
 from perijove_hub.api.paging import Cursor, Limit
 from perijove_hub.catalog.datasets import Datasets, select_all
@@ -19,7 +20,7 @@ from perijove_hub.catalog.query import find_source, run_query
 from perijove_hub.context import Context
 from perijove_hub.store import audit
 
-router = APIRouter(tags=["catalog"])
+router = APIRouter(tags=["catalog"], route_class=CheckedRoute)
 
 #: What a program puts into ``Accept`` to get rows as Arrow instead of JSON.
 ARROW_STREAM = "application/vnd.apache.arrow.stream"

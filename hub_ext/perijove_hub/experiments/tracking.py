@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from perijove.types.experiments import Experiment, TrackedRun
+from perijove_hub.api.paging import mlflow_cursor
 from perijove_hub.exceptions import Invalid, NotFound, Refused, Unavailable
 
 #: Most runs that are counted over the experiments of one page.
@@ -51,7 +52,7 @@ class Tracking:
             # is looked at again.
             body["filter"] = f"name ILIKE '%{words.replace(chr(39), '_')}%'"
         if cursor:
-            body["page_token"] = cursor
+            body["page_token"] = mlflow_cursor(cursor)
         answer = await self._post("experiments/search", body)
         found = [
             item
@@ -75,7 +76,7 @@ class Tracking:
             "order_by": ["attributes.start_time DESC"],
         }
         if cursor:
-            body["page_token"] = cursor
+            body["page_token"] = mlflow_cursor(cursor)
         answer = await self._post("runs/search", body)
         return [_run(item, name) for item in answer.get("runs", [])], answer.get("next_page_token")
 

@@ -20,17 +20,17 @@ from perijove.types.jobs import (
     RunState,
 )
 from perijove_hub.api.auth import Promoter, Reader, Runner
+from perijove_hub.api.body import CheckedRoute
 from perijove_hub.api.dependencies import Ctx, IdempotencyKey
 from perijove_hub.api.paging import Cursor, Limit
-from perijove_hub.jobs.body import BoundedRoute
 from perijove_hub.jobs.render import HTML_HEADERS, as_html
 from perijove_hub.jobs.runs import RunService
 from perijove_hub.jobs.service import JobService, JobSort
 from perijove_hub.launch.local import LocalLauncher
 
-router = APIRouter(tags=["jobs"], route_class=BoundedRoute)
+router = APIRouter(tags=["jobs"], route_class=CheckedRoute)
 
-Offset = Annotated[int, Query(ge=0, description="First byte of the log to return")]
+Offset = Annotated[int, Query(ge=0, le=2**53, description="First byte of the log to return")]
 Words = Annotated[str | None, Query(max_length=200, description="Part of the name")]
 Exact = Annotated[str | None, Query(max_length=255, description="Exactly this value")]
 

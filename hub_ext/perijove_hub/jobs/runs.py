@@ -144,7 +144,9 @@ class RunService:
                     f"Only {job.owner} may run '{job.name}': its runs act as {job.owner}.",
                     fix="Promote a copy of the notebook to a job of your own.",
                 )
-            done = idempotency.earlier(session, user=principal.name, key=key, body=body)
+            done = idempotency.earlier(
+                session, user=principal.name, key=key, body=body, within=job.id
+            )
             if done is not None:
                 return wire.run(_find(session, principal, done)[0], job.name)
             version = _version(session, job, body.version)
@@ -159,7 +161,14 @@ class RunService:
             session.add(row)
             session.flush()
             audit.record(session, principal, "run.create", row.id, job=job.id)
-            idempotency.remember(session, user=principal.name, key=key, body=body, object_id=row.id)
+            idempotency.remember(
+                session,
+                user=principal.name,
+                key=key,
+                body=body,
+                object_id=row.id,
+                within=job.id,
+            )
             session.flush()
             return wire.run(row, job.name)
 
@@ -180,7 +189,12 @@ def _version(session: Session, job: JobRow, number: int | None) -> JobVersionRow
         return wire.latest_version(session, job.id)
     found = session.get(JobVersionRow, (job.id, number))
     if found is None:
-        raise NotFound(f"'{job.name}' has no version {number}.", field="version")
+        newest = wire.latest_version(session, job.id).version
+        raise NotFound(
+            f"'{job.name}' has no version {number}.",
+            field="version",
+            fix=f"The newest is {newest}; leave the version out to run that.",
+        )
     return found
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route as Path
@@ -22,14 +22,12 @@ from starlette.routing import Route as Path
 from perijove.types.base import Principal
 from perijove_hub.access import may_see, require_scope
 from perijove_hub.api.auth import bearer
-from perijove_hub.api.problems import from_error, problem_response
+from perijove_hub.api.problems import LastResort, from_error, problem_response
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Invalid, ProblemError, Unauthenticated, Unavailable
 from perijove_hub.identity import Identifier
 from perijove_hub.models import names
 from perijove_hub.models.router import Route, Routes
-
-log = logging.getLogger(__name__)
 
 PREFIX = "/services/serve"
 
@@ -260,12 +258,6 @@ def create_gateway(context: Context) -> Starlette:
     async def hung_up(request: Request, error: Exception) -> Response:
         return Response(status_code=499)
 
-    async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem_response(
-            500, "Internal error", "The gateway failed to answer; its log says why."
-        )
-
     one = f"{PREFIX}/{{name}}"
     return Starlette(
         routes=[
@@ -278,7 +270,7 @@ def create_gateway(context: Context) -> Starlette:
             ProblemError: ours,
             HTTPException: http,
             ClientDisconnect: hung_up,
-            Exception: unexpected,
         },
+        middleware=[Middleware(LastResort)],
         lifespan=gateway.lifespan,
     )

@@ -17,6 +17,7 @@ import httpx
 import yaml
 
 from perijove.types.models import Model, ModelVersion
+from perijove_hub.api.paging import mlflow_cursor
 from perijove_hub.exceptions import Invalid, NotFound, Refused, Unavailable
 
 #: MLflow's header that selects a workspace; its front decides whether the caller may.
@@ -54,7 +55,7 @@ class Registry:
         if words := q.strip():
             query["filter"] = f"name ILIKE {_quoted(f'%{words}%')}"
         if cursor:
-            query["page_token"] = cursor
+            query["page_token"] = mlflow_cursor(cursor)
         answer = self._get("registered-models/search", query)
         found = answer.get("registered_models", [])
         versions = self._versions([item["name"] for item in found])

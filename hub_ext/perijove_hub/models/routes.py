@@ -10,13 +10,14 @@ from perijove.types.base import Page
 from perijove.types.jobs import LogChunk
 from perijove.types.models import Deployment, DeploymentCreate, DeploymentState, Model
 from perijove_hub.api.auth import Deployer, Reader
+from perijove_hub.api.body import CheckedRoute
 from perijove_hub.api.dependencies import Ctx, IdempotencyKey, OwnToken
 from perijove_hub.api.paging import Cursor, Limit
 from perijove_hub.launch.local import LocalLauncher
 from perijove_hub.models.registry import Registry
 from perijove_hub.models.service import Deployments
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], route_class=CheckedRoute)
 
 Words = Annotated[str, Query(max_length=200, description="Part of a name")]
 
@@ -85,7 +86,7 @@ def deployment_logs(
     name: str,
     principal: Reader,
     context: Ctx,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> LogChunk:
     """Read the log of the newest replica, from byte ``offset``."""
     launcher = LocalLauncher(context.data.workloads)

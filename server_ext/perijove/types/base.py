@@ -10,10 +10,17 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 T = TypeVar("T")
 
+NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$"
+#: The same for people.
+NAME_RULE = (
+    "lower-case letters, digits, '.', '_' and '-', a letter or digit at both ends; "
+    "1 to 63 characters"
+)
+
 #: A name a person gives to a job, deployment or source: it is part of URLs and file names.
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$"),
+    StringConstraints(pattern=NAME_PATTERN),
     Field(description="Lower-case letters, digits, '.', '_' and '-'; 1 to 63 characters"),
 ]
 

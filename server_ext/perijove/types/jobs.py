@@ -139,7 +139,7 @@ class RunCreate(Wire):
     """Run a job now."""
 
     parameters: dict[str, Any] = {}
-    version: int | None = None
+    version: int | None = Field(default=None, ge=1, le=2**31 - 1)
     """Null for the latest."""
 
 

@@ -52,7 +52,7 @@ class DeploymentCreate(Wire):
     """Serve one version of a model under a stable URL."""
 
     model: str = Field(min_length=1, max_length=256)
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=2**31 - 1)
     name: Name | None = None
     """Null to derive it from the model's name."""
     visibility: Visibility | None = None
