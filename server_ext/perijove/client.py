@@ -34,7 +34,33 @@ def problem_from(response: httpx.Response) -> Problem:
         return Problem.model_validate(response.json())
     except ValueError:
         title = f"HTTP {response.status_code} {response.reason_phrase}"
-        return Problem(title=title, status=response.status_code, detail=title)
+        return Problem(
+            title=title,
+            status=response.status_code,
+            detail=f"Not Perijove but something before it answered: {title}.",
+            fix=f"Is the address right, {response.url}? If so, try again in a few seconds."
+            if response.status_code >= 500
+            else f"Check the address: {response.url}.",
+        )
+
+
+def own_token() -> str:
+    """Return the token the environment gives; raises ``NotConfigured`` and never shows it."""
+    for name in ("PERIJOVE_TOKEN", "JUPYTERHUB_API_TOKEN"):
+        token = os.environ.get(name, "").strip()
+        if token and not (token.isascii() and token.isprintable()):
+            # It would not fit into a header, and httpx quotes what does not.
+            raise NotConfigured(f"{name} is no token: it holds characters that none has.")
+        if token:
+            return token
+    raise NotConfigured("No token: export PERIJOVE_TOKEN, which `perijove token USER` prints.")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        return httpx.URL(url).scheme in ("http", "https") and bool(httpx.URL(url).host)
+    except httpx.InvalidURL:
+        return False
 
 
 class Client:
@@ -45,18 +71,19 @@ class Client:
     """
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        url = url or os.environ.get("PERIJOVE_URL")
-        token = token or os.environ.get("PERIJOVE_TOKEN") or os.environ.get("JUPYTERHUB_API_TOKEN")
+        url = url or os.environ.get("PERIJOVE_URL", "").strip()
         if not url:
             raise NotConfigured(
                 "PERIJOVE_URL is not set, so there is no Perijove to talk to. "
                 "Inside a workspace it is set for you; elsewhere export "
                 "PERIJOVE_URL=http://HOST:8000/services/perijove."
             )
-        if not token:
+        if not _is_address(url):
             raise NotConfigured(
-                "No token: export PERIJOVE_TOKEN, which `perijove token USER` prints."
+                f"PERIJOVE_URL is '{url}', which is no address. Write it as "
+                "http://HOST:8000/services/perijove."
             )
+        token = token or own_token()
         self.url = url.rstrip("/")
         self._http = httpx.Client(
             base_url=self.url + "/api/v1",
@@ -87,7 +114,8 @@ class Client:
                 f"Perijove at {self.url} did not answer ({error}). Your work here is not "
                 "affected; try again, or ask an administrator to run `perijove status`."
             ) from error
-        if response.is_error:
+        # A redirect leads away from the API: to a login page, or to another server.
+        if not response.is_success:
             raise ApiError(problem_from(response))
         return response
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from perijove.types.base import Problem
 
 
@@ -23,6 +25,18 @@ class ApiError(PerijoveError):
         where = f" [{problem.field}]" if problem.field else ""
         fix = f" {problem.fix}" if problem.fix else ""
         super().__init__(f"{problem.detail or problem.title}{where}{fix}")
+
+
+class Unfit(PerijoveError):
+    """A value that the control plane's types do not take, found before anything was sent."""
+
+    @classmethod
+    def of(cls, error: ValidationError) -> Unfit:
+        """Say what pydantic found, as the control plane would."""
+        from perijove.types.faults import first_fault
+
+        found = first_fault(error)
+        return cls(f"{found.detail} {found.fix or ''}".strip())
 
 
 class Unreachable(PerijoveError):

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
@@ -76,6 +77,8 @@ def create(
     lies. ``schedule`` is a cron expression of five
     fields in ``timezone``; ``parameters`` are the values of scheduled runs.
     """
+    if schedule is None and parameters:
+        raise JobError("These parameters are for scheduled runs, and no schedule is given.")
     content, found = _load(notebook)
     path = path or found
     if name is None and path is None:
@@ -128,7 +131,7 @@ def run(
 def wait(run_id: str, *, follow: Callable[[Run], None] = lambda run: None) -> Run:
     """Wait until a run has ended; ``follow`` is called with each look at it."""
     with Client() as client:
-        return _wait(client.get(Run, f"/runs/{run_id}"), follow)
+        return _wait(client.get(Run, f"/runs/{quote(run_id, safe='')}"), follow)
 
 
 def values(name: str, texts: Mapping[str, str], *, owner: str | None = None) -> dict[str, Any]:
@@ -168,7 +171,7 @@ def logs(name: str, *, run: str | None = None, owner: str | None = None) -> Iter
         run_id = run or _last_run(_find(client, name, owner)).id
         offset = 0
         while True:
-            chunk = client.get(LogChunk, f"/runs/{run_id}/logs", offset=offset)
+            chunk = client.get(LogChunk, f"/runs/{quote(run_id, safe='')}/logs", offset=offset)
             if chunk.text:
                 yield chunk.text
             if chunk.ended or chunk.next_offset == offset:
@@ -186,7 +189,7 @@ def cancel(name: str, *, run: str | None = None, owner: str | None = None) -> Ru
             if not active:
                 raise JobError(f"No run of '{name}' is queued or running.")
             run = active[0].id
-        return client.post(Run, f"/runs/{run}/cancel")
+        return client.post(Run, f"/runs/{quote(run, safe='')}/cancel")
 
 
 def name_for(path: str) -> str:
@@ -204,7 +207,7 @@ def _load(notebook: Notebook) -> tuple[dict[str, Any], str | None]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise NotebookError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotebookError(
             f"{path} is not a notebook: it is not JSON. Choose a file that Jupyter saved (.ipynb)."
         ) from None

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import httpx
 
-from perijove.client import Client, problem_from
-from perijove.exceptions import ApiError, NotConfigured, PerijoveError, Unreachable
+from perijove.client import Client, own_token, problem_from
+from perijove.exceptions import ApiError, PerijoveError, Unreachable
 from perijove.types.base import Page, Visibility
 from perijove.types.jobs import LogChunk
 from perijove.types.models import Deployment, DeploymentCreate, DeploymentState, Model
@@ -151,10 +151,7 @@ def score(name: str, content: bytes, *, content_type: str = "application/json") 
 def _call(
     name: str, verb: str, *, content: bytes | None = None, content_type: str = ""
 ) -> httpx.Response:
-    token = os.environ.get("PERIJOVE_TOKEN") or os.environ.get("JUPYTERHUB_API_TOKEN")
-    if not token:
-        raise NotConfigured("No token: export PERIJOVE_TOKEN, which `perijove token USER` prints.")
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {own_token()}"}
     if content is not None:
         headers["Content-Type"] = content_type
     url = f"{_base(name)}/{quote(name, safe='')}/{verb}"
@@ -169,7 +166,7 @@ def _call(
         )
     except httpx.TransportError as error:
         raise Unreachable(f"The gateway at {url} did not answer ({error}).") from error
-    if response.is_error:
+    if not response.is_success:
         raise ApiError(problem_from(response))
     return response
 

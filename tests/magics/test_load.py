@@ -70,6 +70,14 @@ def test_an_error_of_ours_is_one_line_and_fails_the_cell(shell, monkeypatch, cap
     assert len(out.strip().splitlines()) == 1
 
 
+def test_a_value_that_does_not_fit_is_one_line_too(shell, capsys):
+    result = shell.run_cell("%deploy m --version 1 --name 'A b'")
+    assert type(result.error_in_exec).__name__ == "Unfit"
+    out = capsys.readouterr().out
+    assert "'name' cannot be 'A b'. Use lower-case letters" in out
+    assert len(out.strip().splitlines()) == 1
+
+
 def test_an_error_of_the_users_own_keeps_its_traceback(shell, capsys):
     shell.run_cell("1/0")
     assert "ZeroDivisionError" in capsys.readouterr().out

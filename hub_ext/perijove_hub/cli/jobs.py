@@ -28,7 +28,7 @@ def jobs() -> None:
 @click.argument("notebook", type=click.Path(path_type=Path))
 @click.option("--name", help="Made of the file's name if left out.")
 @click.option("--schedule", metavar="CRON", help="Five fields, such as '0 6 * * 1-5'.")
-@click.option("--timezone", default="UTC", show_default=True, help="IANA name.")
+@click.option("--timezone", help="IANA name.  [default: UTC]")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Of scheduled runs.")
 @click.option("--visibility", type=click.Choice(list(Visibility)), help="Who may see it.")
 @click.option("--group", help="The group, with --visibility group.")
@@ -39,7 +39,7 @@ def create(
     notebook: Path,
     name: str | None,
     schedule: str | None,
-    timezone: str,
+    timezone: str | None,
     params: tuple[str, ...],
     visibility: str | None,
     group: str | None,
@@ -48,12 +48,14 @@ def create(
     as_json: bool,
 ) -> None:
     """Make NOTEBOOK a job, or the next version of your job of that name."""
+    if not schedule and (timezone or params):
+        raise click.UsageError("--timezone and --param are for scheduled runs: add --schedule.")
     inspection = api.inspect(notebook)
     job = api.create(
         notebook,
         name,
         schedule=schedule,
-        timezone=timezone,
+        timezone=timezone or "UTC",
         parameters=api.from_text(inspection.parameters, _pairs(params)),
         visibility=visibility,
         group=group,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import sys
 
 import click
 
-from perijove.exceptions import PerijoveError
+from perijove.exceptions import PerijoveError, Unfit
 from perijove_hub import __version__
+from perijove_hub.cli.options import fail
 
 #: command → module that defines it under the same name with '-' as '_'.
 COMMANDS = {
@@ -51,8 +51,11 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; our own errors are one clear message and status 1."""
+    from pydantic import ValidationError
+
     try:
         cli()
     except PerijoveError as error:
-        click.echo(f"perijove: {error}", err=True)
-        sys.exit(1)
+        fail(error)
+    except ValidationError as error:
+        fail(Unfit.of(error))

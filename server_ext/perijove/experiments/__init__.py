@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from perijove.client import Client
 from perijove.exceptions import PerijoveError
@@ -54,7 +55,7 @@ def runs(experiment: str, *, limit: int = 100) -> list[TrackedRun]:
 def run(run_id: str) -> TrackedRun:
     """Look one run up by its id."""
     with Client() as client:
-        return client.get(TrackedRun, f"/tracked-runs/{run_id}")
+        return client.get(TrackedRun, f"/tracked-runs/{quote(run_id, safe='')}")
 
 
 def compare(compared: Sequence[TrackedRun]) -> list[list[str]]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from perijove.exceptions import PerijoveError
+from perijove.exceptions import PerijoveError, Unfit
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -77,12 +77,16 @@ def _stub(kind: str, name: str, room: Callable[[], Any]) -> Any:
     """Make the function the shell calls for one magic."""
 
     def run(*given: str) -> Any:
+        from pydantic import ValidationError
+
         from perijove.magics.display import one_line
 
         try:
             return getattr(room(), name)(*given)
         except PerijoveError as error:
             raise one_line(error) from None
+        except ValidationError as error:
+            raise one_line(Unfit.of(error)) from None
 
     def line_magic(line: str) -> Any:
         return run(line)
