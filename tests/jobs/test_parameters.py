@@ -168,3 +168,8 @@ def test_a_syntax_error_names_cell_and_line() -> None:
 def test_a_tagged_text_cell_is_refused() -> None:
     with pytest.raises(NotebookError, match="holds no code"):
         inspect(notebook(markdown("a = 1", tags=["parameters"])))
+
+
+def test_a_cell_that_would_fill_every_list_of_jobs_is_refused() -> None:
+    with pytest.raises(NotebookError, match="at most 50,000"):
+        inspect(notebook(code(f"a = '{'x' * 50_000}'", tags=["parameters"])))

@@ -126,6 +126,11 @@ def test_a_notebook_too_large_without_its_outputs_is_refused(platform: Platform)
         platform.promote(notebook(markdown("x" * 20_000_001)))
 
 
+def test_metadata_that_no_browser_could_read_back_is_refused(platform: Platform) -> None:
+    with pytest.raises(Invalid, match="not finite"):
+        platform.promote(TUTORIAL | {"metadata": {"loss": float("nan")}})
+
+
 def test_limits_above_the_platforms_are_refused(platform: Platform) -> None:
     with pytest.raises(Invalid) as caught:
         platform.promote(resources=Resources(memory_mb=1_000_000))

@@ -68,6 +68,8 @@ class Tracking:
         self, experiment: str, *, cursor: str | None, limit: int
     ) -> tuple[list[TrackedRun], str | None]:
         """Return a page of an experiment's runs, newest first, and the next page's cursor."""
+        if not (experiment.isascii() and experiment.isdigit()):
+            raise _nothing()
         described = await self._send("GET", "experiments/get", params={"experiment_id": experiment})
         name = described["experiment"]["name"]
         body: dict[str, Any] = {
@@ -127,15 +129,19 @@ def _check(response: httpx.Response) -> None:
             fix="Ask for a token with the scope access:services!service=mlflow.",
         )
     if status == 404:
-        raise NotFound(
-            "There is no such experiment or run.", fix="List them with `perijove runs list`."
-        )
+        raise _nothing()
     if 400 <= status < 500:
         raise Invalid(
             "MLflow refused the request.", fix="Start again without a cursor, or with other words."
         )
     if status >= 500:
         raise Unavailable(f"MLflow failed to answer (HTTP {status}).", fix="Its log says why.")
+
+
+def _nothing() -> NotFound:
+    return NotFound(
+        "There is no such experiment or run.", fix="List them with `perijove runs list`."
+    )
 
 
 def _experiment(item: dict[str, Any], starts: list[int]) -> Experiment:

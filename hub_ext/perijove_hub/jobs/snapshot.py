@@ -38,9 +38,12 @@ def take(notebook: dict[str, Any]) -> Snapshot:
     stripped = _stripped(notebook)
     _validate(stripped)
     try:
-        content = json.dumps(stripped, sort_keys=True, ensure_ascii=False).encode()
+        content = json.dumps(stripped, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
         raise _invalid("The notebook holds characters that are no text.") from None
+    except ValueError:
+        # Python writes NaN into JSON, and no browser reads it.
+        raise _invalid("The notebook's metadata holds a number that is not finite.") from None
     if len(content) > MAX_BYTES:
         raise _invalid(
             f"The notebook has {len(content) / 1e6:.0f} MB without outputs; "

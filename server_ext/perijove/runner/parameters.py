@@ -26,6 +26,9 @@ _DATES = {
     "datetime.datetime": ParameterType.datetime,
 }
 
+#: Most characters of the cell: every list of jobs carries what it declares.
+MOST_CHARACTERS = 50_000
+
 NO_CELL = (
     "No cell is tagged 'parameters', so every run is the same. To give runs parameters, put "
     "their defaults into one cell and tag the cell 'parameters' (Property Inspector → Cell Tags)."
@@ -122,6 +125,11 @@ def _source(cell: dict[str, Any]) -> str:
 
 def _parse(source: str, number: int) -> tuple[ast.Module, str]:
     """Parse a cell; where IPython's own lines (``%…``, ``!…``) are in the way, without them."""
+    if len(source) > MOST_CHARACTERS:
+        raise NotebookError(
+            f"The parameters cell (cell {number}) has {len(source):,} characters; at most "
+            f"{MOST_CHARACTERS:,} make a form. Move data into another cell, or into a file."
+        )
     plain = re.sub(r"(?m)^[%!].*$", "pass", source)
     for text in (source, plain):
         try:
