@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.fixtures.processes import pythonpath
+from tests.fixtures.hub import Hub
+from tests.fixtures.processes import free_port, pythonpath
 
 
 def perijove(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -100,6 +103,32 @@ def test_a_database_newer_than_the_code_is_refused_and_left_alone(tmp_path: Path
     answer = perijove("up", "--data-dir", str(tmp_path / "data"), "--port", str(free))
     assert answer.returncode == 1
     assert "newer Perijove" in answer.stderr
+
+
+def test_an_mlflow_database_newer_than_the_code_stops_the_start_with_one_reason(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "data" / "mlflow" / "mlflow.sqlite"
+    database.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("create table alembic_version (version_num text)")
+        connection.execute("insert into alembic_version values ('zzz9')")
+    before = database.read_bytes()
+    for _ in range(2):
+        answer = perijove("up", "--data-dir", str(tmp_path / "data"), "--port", str(free_port()))
+        assert answer.returncode == 1
+        # Neither what an earlier start logged, nor what cannot matter to one that failed.
+        assert answer.stderr.count("a newer MLflow wrote it") == 1
+        assert "Traceback" not in answer.stderr
+        assert "order to stop" not in answer.stdout
+    assert database.read_bytes() == before
+
+
+@pytest.mark.parametrize("user", ["nobody-here", "../ada", "a b"])
+def test_a_token_for_nobody_says_that_there_is_no_such_user(hub: Hub, user: str) -> None:
+    answer = perijove("token", user, "--data-dir", str(hub.data.root))
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith(f"perijove: There is no user '{user}'.")
 
 
 def test_doctor_says_what_is_missing_and_the_fix(tmp_path: Path) -> None:

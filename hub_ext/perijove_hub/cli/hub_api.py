@@ -29,8 +29,11 @@ class HubApi:
         except (SettingsError, DataDirError) as error:
             fail(error)
 
-    def send(self, method: str, path: str, body: object = None) -> Any:
-        """Send a request and return the answer's JSON; exit with the reason on failure."""
+    def send(self, method: str, path: str, body: object = None, *, missing: str = "") -> Any:
+        """Send a request and return the answer's JSON; exit with the reason on failure.
+
+        ``missing`` is what to say where there is no such thing.
+        """
         try:
             response = httpx.request(
                 method,
@@ -42,6 +45,8 @@ class HubApi:
             )
         except httpx.TransportError:
             fail("The Hub does not answer. Start it with `perijove up`.")
+        if response.status_code == 404 and missing:
+            fail(missing)
         if response.is_error:
             try:
                 message = response.json()["message"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -26,9 +27,12 @@ def token(
 ) -> None:
     """Print a new API token of USER, and nothing else."""
     hub = HubApi.open(data_dir, config)
+    name = quote(user, safe="")
+    unknown = f"There is no user '{user}'. Add one with `perijove users add NAME`."
+    hub.send("GET", f"/users/{name}", missing=unknown)
     body: dict[str, object] = {"note": note}
     if days:
         body["expires_in"] = days * 86_400
     if scopes:
         body["scopes"] = list(scopes)
-    click.echo(hub.send("POST", f"/users/{user}/tokens", body)["token"])
+    click.echo(hub.send("POST", f"/users/{name}/tokens", body)["token"])

@@ -40,12 +40,15 @@ class Part:
     exits: int = 0
     started: float = 0.0
     restart_at: float = 0.0
+    log_begins: int = 0
+    """Byte of the log at which the present process began."""
     ready_after: float | None = None
     """Seconds from start to the first answer; null while it does not answer."""
 
     def start(self) -> None:
         """Start the process in a session of its own, so that Ctrl-C reaches only us."""
         with self.log.open("ab") as log:
+            self.log_begins = log.tell()
             self.process = subprocess.Popen(
                 list(self.command),
                 stdin=subprocess.DEVNULL,
@@ -106,9 +109,9 @@ class Part:
         return True
 
     def last_words(self, lines: int = 12) -> str:
-        """Return the end of its log."""
+        """Return the end of what it has logged since it was started."""
         with contextlib.suppress(OSError):
-            text = self.log.read_bytes()[-8000:].decode(errors="replace")
+            text = self.log.read_bytes()[self.log_begins :][-8000:].decode(errors="replace")
             return "\n".join(text.splitlines()[-lines:])
         return ""
 

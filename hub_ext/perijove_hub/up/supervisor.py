@@ -34,6 +34,7 @@ class Supervisor:
         self._parts = list(parts)
         self._say = say
         self._stopping = threading.Event()
+        self._all_answered = False
 
     def start(self) -> None:
         """Start every part and wait until each answers. Raises ``StartError``."""
@@ -54,6 +55,7 @@ class Supervisor:
                     f"{late.log}, ends with:\n{late.last_words()}"
                 )
             self._stopping.wait(0.1)
+        self._all_answered = not waiting
 
     def watch(self) -> None:
         """Restart whatever dies until a signal says to stop."""
@@ -103,7 +105,9 @@ class Supervisor:
                 trust_env=False,
             ).raise_for_status()
         except httpx.HTTPError as error:
-            self._say(f"  the Hub did not take the order to stop users' servers ({error})")
+            # A start that failed has said why, and a Hub that never answered started no servers.
+            if self._all_answered:
+                self._say(f"  the Hub did not take the order to stop users' servers ({error})")
 
     def _restart_dead(self) -> None:
         for part in self._parts:
