@@ -114,7 +114,12 @@ def test_the_same_key_makes_one_deployment(serving: Serving) -> None:
             "log_model(..., signature=infer_signature(X, y))",
         ),
         ({"model": "breast-cancer", "version": 0}, 422, "version", "greater than or equal to 1"),
-        ({"model": "breast-cancer", "version": 1, "name": "No Caps"}, 422, "name", "pattern"),
+        (
+            {"model": "breast-cancer", "version": 1, "name": "No Caps"},
+            422,
+            "name",
+            "lower-case letters",
+        ),
         (
             {"model": "breast-cancer", "version": 1, "visibility": "group", "group": "risk"},
             422,
