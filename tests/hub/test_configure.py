@@ -62,7 +62,11 @@ def test_the_gateway_and_the_api_get_no_hub_rights_of_their_own(tmp_path: Path) 
     granted = {s: r["scopes"] for r in roles.values() for s in r.get("services", [])}
     assert "serve" not in granted
     assert "mlflow" not in granted
-    assert granted["perijove"] == ["access:services!service=mlflow"]
+    assert granted["perijove"] == [
+        "access:services!service=mlflow",
+        "read:users:name",
+        "read:users:groups",
+    ]
 
 
 def test_without_a_data_directory_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

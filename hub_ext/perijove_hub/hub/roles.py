@@ -30,9 +30,13 @@ SERVER_ROLE: dict[str, Any] = {
 SERVICE_ROLES: list[dict[str, Any]] = [
     {
         "name": "perijove-control-plane",
-        "description": "Download model artefacts from MLflow for deployment",
+        "description": "Download models from MLflow; ask whether a run's owner is still a user",
         "services": ["perijove"],
-        "scopes": ["access:services!service=mlflow"],
+        "scopes": [
+            "access:services!service=mlflow",
+            "read:users:name",
+            "read:users:groups",
+        ],
     },
     {
         "name": "perijove-cli",

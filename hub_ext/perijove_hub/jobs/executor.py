@@ -19,7 +19,7 @@ from pathlib import Path
 from perijove.types.jobs import RunState
 from perijove_hub.context import Context
 from perijove_hub.identity import issue_run_token
-from perijove_hub.jobs import ledger, limits, reasons, scratch, workload
+from perijove_hub.jobs import ledger, limits, owners, reasons, scratch, workload
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.launch import Launcher, NameTaken, Phase, Status
 from perijove_hub.launch.local import LaunchError
@@ -211,6 +211,11 @@ class Executor:
             until = utcnow() + timedelta(seconds=limited.timeout_s or 0) + TOKEN_SLACK
             token = issue_run_token(session, user=run.owner, run_id=run.id, expires_at=until)
         name = workload_name(run.id, run.attempt)
+        if not owners.is_user(self._context, run.owner):
+            gone = f"{run.owner} is no longer a user of the Hub. Promote the notebook as another."
+            ending = ledger.Ending(RunState.failed, gone)
+            self._finish(run, Status(name, Phase.gone, {}), ending)
+            return
         folder: Path | None = None
         try:
             notebook = self._context.blobs.get(version.notebook_sha256)
