@@ -110,7 +110,9 @@ def test_a_running_run_is_cancelled(platform: Platform) -> None:
     job = platform.promote(notebook(code("print('up', flush=True)\nimport time; time.sleep(600)")))
     run = platform.run(job)
     platform.tick_until(lambda: "up" in platform.log(run))
-    assert platform.get(run).progress.current_cell == "print('up', flush=True)"
+    platform.tick_until(
+        lambda: platform.get(run).progress.current_cell == "print('up', flush=True)"
+    )
     platform.runs.cancel(ADA, run.id)
     run = platform.finished(run)
     assert (run.state, run.reason) == (RunState.cancelled, "Cancelled by ada.")
