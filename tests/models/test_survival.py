@@ -106,7 +106,7 @@ def _shim(serving: Serving, workload: str) -> int:
     return int(json.loads(path.read_text())["pid"])
 
 
-def test_a_worker_killed_between_decision_and_start_starts_it_later(serving: Serving) -> None:
+def test_a_replica_that_is_decided_on_starts_in_one_attempt(serving: Serving) -> None:
     serving.deploy("ada", "slow")
     serving.until(lambda: _rows(serving), what="the decision")
     with serving.context.database.reading() as session:
