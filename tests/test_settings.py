@@ -81,7 +81,7 @@ def test_the_defaults_of_two_files_do_not_share_their_sources(tmp_path):
             "[hub]\ntimeout_s = 3\n",
             (
                 "perijove.toml:2: hub.timeout_s: unknown key. "
-                "'timeout_s' belongs in [catalog.sources.NAME] or [jobs]."
+                "'timeout_s' belongs in [catalog.sources.NAME] or [jobs] or [images]."
             ),
         ),
         (

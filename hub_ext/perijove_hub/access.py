@@ -18,6 +18,9 @@ VERBS: dict[str, str] = {
     "promote": "Create, change and delete jobs",
     "deploy": "Deploy and undeploy models",
     "predict": "Call deployed models",
+    "build": "Build images and change those one owns",
+    "start": "Start, keep alive and stop one's remote kernels and workspaces",
+    "share": "Share notebooks and take what is shared",
 }
 
 

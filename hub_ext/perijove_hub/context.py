@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from perijove_hub.paths import DataDir
 from perijove_hub.settings import Settings, SourceSettings, load
 from perijove_hub.store import BlobStore, Database
+
+#: Ports at which containers find the parts, whichever the parts listen on.
+INSIDE_PORTS = {"hub": 8081, "api": 8010, "mlflow": 8011, "gateway": 8012}
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,33 @@ class Topology:
     gateway_port: int
     spawner: str = "local"
     """``local`` or ``docker``: how this run of ``perijove up`` starts workspaces."""
+
+    @property
+    def inside(self) -> Topology:
+        """The same parts as containers address them.
+
+        Always the same ports at the bridge's address, redirected on the host to wherever the
+        parts listen now, so that running containers outlive a restart on other ports.
+        """
+        if self.spawner != "docker":
+            return self
+        return replace(
+            self,
+            hub_api_url=f"http://{self.host}:{INSIDE_PORTS['hub']}/hub/api",
+            api_port=INSIDE_PORTS["api"],
+            mlflow_port=INSIDE_PORTS["mlflow"],
+            gateway_port=INSIDE_PORTS["gateway"],
+        )
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Where the parts that containers may reach listen now, by part."""
+        return {
+            "hub": int(self.hub_api_url.rsplit(":", 1)[1].split("/")[0]),
+            "api": self.api_port,
+            "mlflow": self.mlflow_port,
+            "gateway": self.gateway_port,
+        }
 
     @property
     def api_url(self) -> str:

@@ -35,16 +35,162 @@ class HubSettings(Section):
 
     port: Port = 8000
     """Where people point their browsers; always on loopback here."""
-    spawner: Literal["local", "docker"] = "local"
-    """``local`` runs workspaces as processes, which does not isolate users from each other."""
-    image: str = "perijove/cpu:latest"
-    """The workspace's image, with ``spawner = "docker"``."""
-    memory_mb: int = Field(default=4096, ge=512)
-    """A workspace's memory in MiB, with ``spawner = "docker"``; local processes have no limit."""
+    spawner: Literal["local", "docker"] | None = None
+    """``docker`` for a container each; ``local`` runs workspaces as processes, which does not
+    isolate users from each other. Null for ``docker`` where an engine with our images answers,
+    else ``local``."""
     token_days: int = Field(default=30, ge=1, le=365)
     """Longest life of a user's API token, in days."""
     proxy_command: list[str] = []
     """How to start configurable-http-proxy; empty to look for it."""
+
+
+class SizeSettings(Section):
+    """One size a workspace, remote kernel or job can have."""
+
+    cpu: float = Field(default=1, ge=0.1, le=512)
+    """Cores; a fraction is a share of one."""
+    memory_mb: int = Field(default=2048, ge=512)
+    gpus: float = Field(default=0, ge=0, le=64)
+    """Whole devices, or a fraction below 1 of one device that is shared."""
+    price: float = Field(default=0, ge=0)
+    """Per hour, in the currency of ``[usage]``."""
+    groups: list[str] = ["*"]
+    """Who may choose it; ``["*"]`` for everyone."""
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _whole_or_shared(self) -> SizeSettings:
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError("'gpus' is a whole number, or a fraction below 1 of one device")
+        return self
+
+
+def _sizes() -> dict[str, SizeSettings]:
+    return {
+        "small": SizeSettings(cpu=1, memory_mb=2048, description="Looking around, small data"),
+        "medium": SizeSettings(cpu=2, memory_mb=4096, description="Most notebooks"),
+        "large": SizeSettings(cpu=4, memory_mb=8192, description="Larger data and models"),
+    }
+
+
+class IdleSettings(Section):
+    """When an idle workspace is shut off; users choose within the bounds."""
+
+    minutes: int = Field(default=60, ge=1)
+    """Default for workspaces without a GPU."""
+    gpu_minutes: int = Field(default=20, ge=1)
+    """Default, and most, for workspaces and kernels with a GPU."""
+    least_minutes: int = Field(default=10, ge=1)
+    most_minutes: int = Field(default=480, ge=1)
+    warning_minutes: float = Field(default=5, gt=0)
+    """How long before the end JupyterLab warns, with a button to keep it alive."""
+
+
+class WarmSettings(Section):
+    """Started containers that wait to be claimed; Docker only."""
+
+    count: int = Field(default=0, ge=0, le=100)
+    """How many wait; 0 for none."""
+    image: Name | None = None
+    """Null for the default image."""
+    size: Name | None = None
+    """Null for the default size."""
+
+
+class WorkspaceSettings(Section):
+    """What people can start, and how many at once."""
+
+    sizes: dict[Name, SizeSettings] = Field(default_factory=_sizes)
+    default_size: Name = "small"
+    default_image: Name = "cpu"
+    concurrent_starts: int = Field(default=4, ge=1)
+    """Starts at the same time; the rest wait in a queue they can see."""
+    most_running: int | None = Field(default=None, ge=1)
+    """Workspaces that run at once; the next ones wait. Null for no limit."""
+    home_mb: int = Field(default=20_480, ge=100)
+    """Soft limit of a home, in MiB: warned at 90 %, no new start above it."""
+    idle: IdleSettings = IdleSettings()
+    warm: WarmSettings = WarmSettings()
+
+    @model_validator(mode="after")
+    def _defaults_exist(self) -> WorkspaceSettings:
+        for name in (self.default_size, self.warm.size):
+            if name is not None and name not in self.sizes:
+                known = ", ".join(self.sizes) or "none"
+                raise ValueError(f"'{name}' is not among [workspaces.sizes]: {known}")
+        return self
+
+
+class ImageSettings(Section):
+    """How images are built."""
+
+    pip_config: str | None = None
+    """A pip.conf that builds see and images do not keep: mirrors and their passwords."""
+    ca: str | None = None
+    """A bundle of certificates that builds trust."""
+    apt_sources: str | None = None
+    """A sources.list that builds use instead of the image's."""
+    memory_mb: int = Field(default=4096, ge=256)
+    timeout_s: int = Field(default=3600, ge=1)
+    disk_mb: int = Field(default=20_480, ge=100)
+    """Most that one build may write, in MiB."""
+    concurrency: int = Field(default=1, ge=1)
+    approval: bool = True
+    """Whether an administrator approves what others build; without, tested images start."""
+
+
+class SharedFolderSettings(Section):
+    """A folder that groups share."""
+
+    place: str
+    """A folder of the host, ``nfs://SERVER/PATH``, or ``volume:NAME``."""
+    write: list[str] = []
+    """Groups whose members write."""
+    read: list[str] = []
+    """Groups whose members only read; ``["*"]`` for everyone."""
+
+
+class FileSettings(Section):
+    """Where homes and shared folders are."""
+
+    homes: str | None = None
+    """A folder of the host, or ``nfs://SERVER/PATH``; null for one in the data directory."""
+    shared: dict[Name, SharedFolderSettings] = {}
+
+
+class NetworkSettings(Section):
+    """What containers reach; Docker only."""
+
+    allow: list[str] = []
+    """Private addresses they may reach all the same: ``ADDRESS[/BITS][:PORT]``."""
+
+
+class GpuSettings(Section):
+    """The machine's GPUs."""
+
+    devices: list[str] | None = None
+    """Device ids to hand out, such as ``GPU-5ac6…``; null for all that ``nvidia-smi`` lists."""
+    shares: int = Field(default=1, ge=1, le=16)
+    """How many workloads may share one device; 1 for exclusive use."""
+
+
+class QuotaSettings(Section):
+    """What a group may use within ``period_days``; null for no limit."""
+
+    hours: float | None = Field(default=None, ge=0)
+    gpu_hours: float | None = Field(default=None, ge=0)
+    cost: float | None = Field(default=None, ge=0)
+
+
+class UsageSettings(Section):
+    """Accounting and quotas."""
+
+    currency: str = "EUR"
+    period_days: int = Field(default=30, ge=1, le=366)
+    """The rolling window of quotas."""
+    quotas: dict[str, QuotaSettings] = {}
+    """By group."""
 
 
 class StoreSettings(Section):
@@ -110,6 +256,12 @@ class Settings(Section):
     catalog: CatalogSettings = CatalogSettings()
     jobs: JobSettings = JobSettings()
     models: ModelSettings = ModelSettings()
+    workspaces: WorkspaceSettings = WorkspaceSettings()
+    images: ImageSettings = ImageSettings()
+    files: FileSettings = FileSettings()
+    network: NetworkSettings = NetworkSettings()
+    gpus: GpuSettings = GpuSettings()
+    usage: UsageSettings = UsageSettings()
 
 
 def load(path: Path | None) -> Settings:

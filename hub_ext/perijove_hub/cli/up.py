@@ -58,7 +58,9 @@ def _up(
             if pid_file.name != "topology.json":
                 end_leftover(pid_file)
         topology, proxy_api = lay_out(
-            context, port=port or settings.hub.port, spawner=spawner or settings.hub.spawner
+            context,
+            port=port or settings.hub.port,
+            spawner=spawner or settings.hub.spawner or "local",
         )
         topology.save(data.run / "topology.json")
         context = Context.open(data.root, context.config)

@@ -25,6 +25,7 @@ NETWORK = "perijove"
 #: The image's user, and the owner of homes when the Hub runs as root.
 IMAGE_UID = 1000
 HOME = "/home/perijove"
+IMAGE = "perijove/cpu:latest"
 #: Processes and threads of one workspace.
 PIDS = 2048
 
@@ -45,7 +46,7 @@ def bridge_address(image: str | None = None) -> str:
     except ImageNotFound:
         raise StartError(
             f"the image {image} is not on this Docker engine. Build it with images/build from "
-            "a checkout, or name another as hub.image in perijove.toml."
+            "a checkout."
         ) from None
     except DockerException as error:
         raise StartError(
@@ -70,12 +71,11 @@ def _network(client: docker.DockerClient) -> Any:
 
 
 def embed(c: Any, context: Context, topology: Topology) -> None:
-    """Spawn workspaces as containers of ``hub.image``."""
-    settings = context.settings.hub
+    """Spawn workspaces as containers."""
     c.JupyterHub.spawner_class = PerijoveDockerSpawner
     c.JupyterHub.hub_connect_ip = topology.host
-    c.PerijoveDockerSpawner.image = settings.image
-    c.PerijoveDockerSpawner.mem_limit = f"{settings.memory_mb}M"
+    c.PerijoveDockerSpawner.image = IMAGE
+    c.PerijoveDockerSpawner.mem_limit = "4096M"
     c.PerijoveDockerSpawner.homes = str(context.data.homes)
     c.PerijoveDockerSpawner.prefix = container_prefix(context.data.root)
     c.Spawner.default_url = "/lab"

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from perijove_hub.engine import Mount
+
 
 class Kind(StrEnum):
     """A ``task`` ends by itself; a ``service`` listens on a port until it is stopped."""
@@ -34,15 +36,23 @@ class Workload:
     directory: Path | None = None
     """Working directory with the workload's files; ``None`` for a new empty one."""
     image: str | None = None
-    """Digest-pinned image; local processes have none."""
+    """The engine's id of an image, ``sha256:…``; local processes have none."""
     memory_mb: int | None = None
     """Resident memory of the process tree, MiB."""
+    cpu: float | None = None
+    """Cores; local processes have no limit."""
+    gpus: tuple[str, ...] = ()
+    """Device ids, as leased."""
+    mounts: tuple[Mount, ...] = ()
+    """Folders besides ``directory``; containers only."""
+    disk_mb: int | None = None
+    """Most that its container may write outside of mounts, MiB."""
     timeout_s: float | None = None
     """Wall-clock seconds."""
     grace_s: float = 10
     """Seconds between SIGTERM and SIGKILL."""
     labels: dict[str, str] = field(default_factory=dict)
-    """``kind`` (``run`` or ``replica``), ``id``, ``attempt``."""
+    """``kind`` (``run``, ``replica``, ``build`` or ``kernel``), ``id``, ``attempt``."""
 
 
 class Phase(StrEnum):
@@ -64,8 +74,10 @@ class Status:
     exit_code: int | None = None
     """Exit status; negative for a signal; null while it runs or when unknown."""
     cause: str | None = None
-    """Why the launcher ended it: ``memory``, ``timeout`` or ``stopped``."""
+    """Why the launcher ended it: ``memory``, ``disk``, ``timeout`` or ``stopped``."""
     peak_memory_mb: float | None = None
+    address: str | None = None
+    """Where a service's ports are reached; null for one that does not run."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
 

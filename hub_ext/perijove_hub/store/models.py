@@ -224,6 +224,9 @@ class JobVersionRow(Base):
     notebook_sha256: Mapped[str] = mapped_column(String(64))
     parameters: Mapped[list[Any]] = mapped_column(default=list)
     path: Mapped[str] = mapped_column(Text, default="")
+    image: Mapped[str | None]
+    """``NAME@VERSION`` of the image the notebook ran in; null for the default."""
+    image_digest: Mapped[str | None] = mapped_column(String(80))
     created_by: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
@@ -296,6 +299,9 @@ class DeploymentRow(OwnedRow, Base):
     inputs: Mapped[list[Any]] = mapped_column(default=list)
     outputs: Mapped[list[Any]] = mapped_column(default=list)
     input_example: Mapped[dict[str, Any] | None]
+    image: Mapped[str | None]
+    """``NAME@VERSION`` of the image its replicas run in; null for the default."""
+    image_digest: Mapped[str | None] = mapped_column(String(80))
     generation: Mapped[int] = mapped_column(default=1)
     """Grows with every change of model or version; replicas carry the one they serve."""
     stopping: Mapped[bool] = mapped_column(default=False, server_default=false())
@@ -320,3 +326,246 @@ class ReplicaRow(Timestamps, Base):
     state: Mapped[str] = mapped_column(String(16), default="starting")
     """``starting``, ``ready``, ``failed``, ``lost`` (gone without a trace) or ``stopped``."""
     reason: Mapped[str | None] = mapped_column(Text)
+
+
+# --- images ---------------------------------------------------------------------------
+
+
+class ImageRow(OwnedRow, Base):
+    """A named environment; what starts is one of its versions, by digest."""
+
+    __tablename__ = "images"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(unique=True)
+    description: Mapped[str] = mapped_column(Text, default="")
+    current: Mapped[int | None]
+    """The version that starts when none is named; a rollback sets it to an earlier one."""
+    builtin: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Shipped with Perijove and registered by ``perijove up``."""
+
+
+class ImageVersionRow(Base):
+    """One build of an image."""
+
+    __tablename__ = "image_versions"
+
+    image_id: Mapped[str] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(String(16), default="draft")
+    """``draft``, ``tested``, ``approved`` or ``retired``; only approved ones start."""
+    digest: Mapped[str | None] = mapped_column(String(80), index=True)
+    """The engine's id, ``sha256:…``; null until it is built."""
+    base_digest: Mapped[str | None] = mapped_column(String(80))
+    spec: Mapped[dict[str, Any] | None]
+    interfaces: Mapped[list[Any]] = mapped_column(default=list)
+    gpu: Mapped[bool] = mapped_column(default=False)
+    """Whether it brings GPU libraries."""
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    smoke_test: Mapped[str | None] = mapped_column(Text)
+    """What the smoke test said when it failed; null when it passed or has not run."""
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    approved_by: Mapped[str | None]
+    approved_at: Mapped[datetime | None]
+
+
+class PackageRow(Base):
+    """A package in a version of an image."""
+
+    __tablename__ = "packages"
+
+    image_id: Mapped[str] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True)
+    manager: Mapped[str] = mapped_column(String(8), primary_key=True)
+    """``pip``, ``apt`` or ``conda``."""
+    name: Mapped[str] = mapped_column(primary_key=True, index=True)
+    package_version: Mapped[str]
+
+
+class BuildRow(Base):
+    """The making of a version. ``epoch`` fences workers as it does for runs."""
+
+    __tablename__ = "builds"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), index=True)
+    version: Mapped[int]
+    requested_by: Mapped[str]
+    state: Mapped[str] = mapped_column(String(16), default="queued", index=True)
+    """``queued``, ``running``, ``succeeded``, ``failed`` or ``cancelled``."""
+    reason: Mapped[str | None] = mapped_column(Text)
+    epoch: Mapped[int] = mapped_column(default=0)
+    attempt: Mapped[int] = mapped_column(default=1)
+    cancel_requested: Mapped[bool] = mapped_column(default=False, server_default=false())
+    step: Mapped[int] = mapped_column(default=0)
+    steps: Mapped[int] = mapped_column(default=0)
+    step_name: Mapped[str] = mapped_column(default="")
+    log_sha256: Mapped[str | None] = mapped_column(String(64))
+    queued_at: Mapped[datetime] = mapped_column(default=utcnow)
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+# --- workspaces -----------------------------------------------------------------------
+
+
+class WorkspaceRow(Timestamps, Base):
+    """What is known of a user's server between and during its runs."""
+
+    __tablename__ = "workspaces"
+
+    user: Mapped[str] = mapped_column("user_name", primary_key=True)
+    server: Mapped[str] = mapped_column(primary_key=True, default="")
+    """The named server; empty for the default one."""
+    choice: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """The last profile that started: image, version, size, interface, group, idle minutes."""
+    container: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    ending: Mapped[str | None] = mapped_column(Text)
+    """Why the last one ended, for the user: idle, out of memory, stopped, engine lost."""
+    activity: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What it last reported to be busy with."""
+    reported_at: Mapped[datetime | None]
+    active_at: Mapped[datetime | None]
+    warned_at: Mapped[datetime | None]
+    keep_until: Mapped[datetime | None]
+    """Not shut off before; set by the user's "keep alive"."""
+    home_bytes: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class WarmRow(Base):
+    """A started container that nobody has used, or that somebody has claimed."""
+
+    __tablename__ = "warm"
+
+    container: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(String(80))
+    size: Mapped[str]
+    slot: Mapped[str] = mapped_column(String(64))
+    """Its folder under the data directory's ``slots``."""
+    state: Mapped[str] = mapped_column(String(16), default="starting")
+    """``starting``, ``ready`` or ``claimed``; from ``claimed`` nothing leads back."""
+    claimed_by: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    claimed_at: Mapped[datetime | None]
+
+
+class KernelRow(Timestamps, Base):
+    """A remote kernel: a container of its own, for one kernel of one workspace."""
+
+    __tablename__ = "kernels"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    user: Mapped[str] = mapped_column("user_name", index=True)
+    server: Mapped[str] = mapped_column(default="")
+    group: Mapped[str | None] = mapped_column("group_name")
+    image: Mapped[str]
+    digest: Mapped[str] = mapped_column(String(80))
+    size: Mapped[str]
+    state: Mapped[str] = mapped_column(String(16), default="queued", index=True)
+    """``queued``, ``starting``, ``running``, ``stopping``, ``ended`` or ``failed``."""
+    reason: Mapped[str | None] = mapped_column(Text)
+    attempt: Mapped[int] = mapped_column(default=1)
+    address: Mapped[str | None]
+    ports: Mapped[list[Any]] = mapped_column(default=list)
+    stop_requested: Mapped[bool] = mapped_column(default=False, server_default=false())
+    active_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+# --- GPUs and usage -------------------------------------------------------------------
+
+
+class GpuRow(Base):
+    """A device the inventory has found."""
+
+    __tablename__ = "gpus"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """The vendor's id, such as ``GPU-5ac6…``."""
+    model: Mapped[str] = mapped_column(default="")
+    memory_mb: Mapped[int | None]
+    shares: Mapped[int] = mapped_column(default=1)
+    present: Mapped[bool] = mapped_column(default=True)
+    seen_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class GpuLeaseRow(Base):
+    """A share of a device in use; the key is what makes it exclusive."""
+
+    __tablename__ = "gpu_leases"
+
+    gpu: Mapped[str] = mapped_column(ForeignKey("gpus.id"), primary_key=True)
+    share: Mapped[int] = mapped_column(primary_key=True)
+    """From 0 to the device's ``shares`` - 1."""
+    kind: Mapped[str] = mapped_column(String(16))
+    """``workspace``, ``kernel``, ``run`` or ``replica``."""
+    holder: Mapped[str] = mapped_column(index=True)
+    user: Mapped[str] = mapped_column("user_name")
+    acquired_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class UsageRow(Base):
+    """One stretch of something running for somebody, and what it cost."""
+
+    __tablename__ = "usage"
+    __table_args__ = (Index("ix_usage_group_started", "group_name", "started_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    kind: Mapped[str] = mapped_column(String(16))
+    """``workspace``, ``kernel``, ``run``, ``replica`` or ``build``."""
+    object: Mapped[str] = mapped_column(index=True)
+    """The holder's name: ``USER/SERVER`` of a workspace, else an id."""
+    user: Mapped[str] = mapped_column("user_name", index=True)
+    group: Mapped[str | None] = mapped_column("group_name")
+    image: Mapped[str] = mapped_column(default="")
+    digest: Mapped[str | None] = mapped_column(String(80))
+    size: Mapped[str] = mapped_column(default="")
+    cpu: Mapped[float] = mapped_column(Float, default=0)
+    memory_mb: Mapped[int] = mapped_column(default=0)
+    gpus: Mapped[float] = mapped_column(Float, default=0)
+    price: Mapped[float] = mapped_column(Float, default=0)
+    """Per hour, as it was when it started."""
+    started_at: Mapped[datetime] = mapped_column(default=utcnow)
+    seen_at: Mapped[datetime] = mapped_column(default=utcnow)
+    """When it was last seen running; the end of one that vanished."""
+    ended_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+class SharedFolderRow(Base):
+    """The number of a shared folder's operating-system group."""
+
+    __tablename__ = "shared_folders"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    gid: Mapped[int] = mapped_column(unique=True)
+
+
+class ShareRow(Base):
+    """A copy of a notebook somebody offers to others, with the image it ran in."""
+
+    __tablename__ = "shares"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    sender: Mapped[str] = mapped_column(index=True)
+    receiver: Mapped[str | None] = mapped_column(index=True)
+    """One user; null when it is for ``group``."""
+    group: Mapped[str | None] = mapped_column("group_name", index=True)
+    name: Mapped[str]
+    """The file's name, without folders."""
+    notebook_sha256: Mapped[str] = mapped_column(String(64))
+    image: Mapped[str | None]
+    """``NAME@VERSION`` of the workspace it came from."""
+    image_digest: Mapped[str | None] = mapped_column(String(80))
+    message: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    expires_at: Mapped[datetime]

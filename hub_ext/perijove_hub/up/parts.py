@@ -20,9 +20,9 @@ def lay_out(context: Context, *, port: int, spawner: str) -> tuple[Topology, int
     claim(LOOPBACK, port)
     host = LOOPBACK
     if spawner == "docker":
-        from perijove_hub.hub.docker import bridge_address
+        from perijove_hub.hub.docker import IMAGE, bridge_address
 
-        host = bridge_address(context.settings.hub.image)
+        host = bridge_address(IMAGE)
     try:
         before = context.topology
         hub_port: int | None = int(before.hub_api_url.rsplit(":", 1)[1].split("/")[0])
