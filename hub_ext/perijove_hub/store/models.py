@@ -21,6 +21,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -515,7 +516,18 @@ class UsageRow(Base):
     """One stretch of something running for somebody, and what it cost."""
 
     __tablename__ = "usage"
-    __table_args__ = (Index("ix_usage_group_started", "group_name", "started_at"),)
+    __table_args__ = (
+        Index("ix_usage_group_started", "group_name", "started_at"),
+        # One open stretch of each thing, however many processes notice that it runs.
+        Index(
+            "uq_usage_open",
+            "kind",
+            "object",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     kind: Mapped[str] = mapped_column(String(16))
@@ -536,6 +548,8 @@ class UsageRow(Base):
     seen_at: Mapped[datetime] = mapped_column(default=utcnow)
     """When it was last seen running; the end of one that vanished."""
     ended_at: Mapped[datetime | None] = mapped_column(index=True)
+    warned_at: Mapped[datetime | None]
+    """When its user was told that the group's quota is used up."""
 
 
 # --- files ----------------------------------------------------------------------------

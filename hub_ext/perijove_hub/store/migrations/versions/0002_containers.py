@@ -103,6 +103,7 @@ def upgrade() -> None:
     sa.Column('started_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
     sa.Column('seen_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
     sa.Column('ended_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
+    sa.Column('warned_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
     sa.PrimaryKeyConstraint('id')
     )
     with op.batch_alter_table('usage', schema=None) as batch_op:
@@ -110,6 +111,7 @@ def upgrade() -> None:
         batch_op.create_index('ix_usage_group_started', ['group_name', 'started_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_usage_object'), ['object'], unique=False)
         batch_op.create_index(batch_op.f('ix_usage_user_name'), ['user_name'], unique=False)
+        batch_op.create_index('uq_usage_open', ['kind', 'object'], unique=True, sqlite_where=sa.text('ended_at IS NULL'), postgresql_where=sa.text('ended_at IS NULL'))
 
     op.create_table('warm',
     sa.Column('container', sa.String(length=255), nullable=False),
@@ -251,6 +253,7 @@ def downgrade() -> None:
     op.drop_table('workspaces')
     op.drop_table('warm')
     with op.batch_alter_table('usage', schema=None) as batch_op:
+        batch_op.drop_index('uq_usage_open', sqlite_where=sa.text('ended_at IS NULL'), postgresql_where=sa.text('ended_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_usage_user_name'))
         batch_op.drop_index(batch_op.f('ix_usage_object'))
         batch_op.drop_index('ix_usage_group_started')

@@ -1,0 +1,1 @@
+"""The machine's GPUs: which there are, and who holds them."""
