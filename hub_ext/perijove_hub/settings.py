@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from perijove.types.base import Name
+from perijove_hub.engine.allow import checked
 from perijove_hub.toml_errors import Location, dotted, explain, line_of
 
 
@@ -162,7 +163,7 @@ class FileSettings(Section):
 class NetworkSettings(Section):
     """What containers reach; Docker only."""
 
-    allow: list[str] = []
+    allow: list[Annotated[str, AfterValidator(checked)]] = []
     """Private addresses they may reach all the same: ``ADDRESS[/BITS][:PORT]``."""
 
 

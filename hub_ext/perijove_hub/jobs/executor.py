@@ -21,8 +21,7 @@ from perijove_hub.context import Context
 from perijove_hub.identity import issue_run_token
 from perijove_hub.jobs import ledger, limits, owners, reasons, scratch, workload
 from perijove_hub.jobs.names import workload_name
-from perijove_hub.launch import Launcher, NameTaken, Phase, Status
-from perijove_hub.launch.local import LaunchError
+from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status
 from perijove_hub.store.models import JobRow, JobVersionRow, RunRow, utcnow
 
 log = logging.getLogger(__name__)

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from perijove_hub.launch.workload import Kind, Launcher, NameTaken, Phase, Status, Workload
+from perijove_hub.launch.workload import (
+    Kind,
+    Launcher,
+    LaunchError,
+    NameTaken,
+    Phase,
+    Status,
+    Workload,
+)
 
-__all__ = ["Kind", "Launcher", "NameTaken", "Phase", "Status", "Workload"]
+__all__ = ["Kind", "LaunchError", "Launcher", "NameTaken", "Phase", "Status", "Workload"]

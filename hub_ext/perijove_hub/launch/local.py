@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from perijove_hub.launch import shim
-from perijove_hub.launch.workload import NameTaken, Phase, Status, Workload
+from perijove_hub.launch.workload import LaunchError, NameTaken, Phase, Status, Workload
 
 #: What a workload inherits of the control plane's environment; nothing secret is among it.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -33,10 +33,6 @@ START_TIMEOUT = 30
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _NEW, _OLD = ".new-", ".old-"
-
-
-class LaunchError(Exception):
-    """A workload could not be started; nothing of it runs."""
 
 
 class LocalLauncher:

@@ -82,6 +82,10 @@ class Status:
     ended_at: datetime | None = None
 
 
+class LaunchError(Exception):
+    """A workload could not be started; nothing of it runs."""
+
+
 class NameTaken(Exception):
     """A workload of this name was started before; adopt it."""
 
