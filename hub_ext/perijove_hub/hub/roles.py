@@ -30,12 +30,16 @@ SERVER_ROLE: dict[str, Any] = {
 SERVICE_ROLES: list[dict[str, Any]] = [
     {
         "name": "perijove-control-plane",
-        "description": "Download models from MLflow; ask whether a run's owner is still a user",
+        "description": "Download models from MLflow; ask who is a user and which servers run; "
+        "stop those that are idle or over their quota",
         "services": ["perijove"],
         "scopes": [
             "access:services!service=mlflow",
             "read:users:name",
             "read:users:groups",
+            "list:users",
+            "read:servers",
+            "delete:servers",
         ],
     },
     {

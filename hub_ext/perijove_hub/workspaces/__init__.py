@@ -1,0 +1,1 @@
+"""Workspaces: what people start, what runs, and how it ends."""
