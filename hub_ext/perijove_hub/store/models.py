@@ -476,6 +476,8 @@ class KernelRow(Timestamps, Base):
     address: Mapped[str | None]
     ports: Mapped[list[Any]] = mapped_column(default=list)
     stop_requested: Mapped[bool] = mapped_column(default=False, server_default=false())
+    exit_code: Mapped[int | None]
+    """Of its process, when it ended by itself; negative for a signal."""
     active_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
 

@@ -52,6 +52,7 @@ def upgrade() -> None:
     sa.Column('address', sa.String(length=255), nullable=True),
     sa.Column('ports', sa.JSON(), nullable=False),
     sa.Column('stop_requested', sa.Boolean(), server_default=sa.false(), nullable=False),
+    sa.Column('exit_code', sa.Integer(), nullable=True),
     sa.Column('active_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
     sa.Column('ended_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
     sa.Column('created_at', perijove_hub.store.models.UtcDateTime(), nullable=False),

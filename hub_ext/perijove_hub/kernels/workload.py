@@ -1,0 +1,103 @@
+"""A remote kernel as a workload: which process, with which environment, on which ports."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import socket
+import sys
+from contextlib import ExitStack
+
+from perijove.types.kernels import CHANNELS
+from perijove_hub import files
+from perijove_hub.context import Context
+from perijove_hub.engine.sandbox import HOME
+from perijove_hub.launch import Kind, Workload
+from perijove_hub.settings import SizeSettings
+from perijove_hub.store.models import KernelRow
+
+#: Ports in a container, in the order of ``CHANNELS``; each has a network of its own.
+PORTS = (9101, 9102, 9103, 9104, 9105, 9106)
+LOOPBACK = "127.0.0.1"
+#: Its exit status when one of its ports is taken; see ``perijove.kernels.inside``.
+PORT_TAKEN = 98
+#: Seconds a kernel has to run what it registered with ``atexit``.
+GRACE = 5.0
+
+
+def workload_name(kernel_id: str, attempt: int) -> str:
+    """Name the workload, so that starting one attempt twice collides."""
+    return f"kernel-{kernel_id}-{attempt}"
+
+
+def secret(context: Context, row: KernelRow) -> str:
+    """Derive what the container's setup port asks for, so that it is stored nowhere."""
+    key = context.data.secret("kernels").encode()
+    return hmac.new(key, f"{row.id}:{row.attempt}".encode(), hashlib.sha256).hexdigest()
+
+
+def choose_ports(context: Context) -> list[int]:
+    """Return the six ports to listen on; on a shared machine, ones that are free now."""
+    if context.topology.spawner == "docker":
+        return list(PORTS)
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in CHANNELS]
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def describe(
+    context: Context,
+    row: KernelRow,
+    *,
+    size: SizeSettings,
+    gpus: list[str],
+    groups: list[str],
+) -> Workload:
+    """Describe the process of a kernel's attempt; raises ``FilesError``."""
+    in_container = context.topology.spawner == "docker"
+    topology = context.topology.inside
+    environment = {
+        "USER": row.user,
+        "LOGNAME": row.user,
+        "JUPYTERHUB_USER": row.user,
+        "PERIJOVE_URL": topology.api_url,
+        "PERIJOVE_SERVE_URL": topology.gateway_url,
+        "MLFLOW_TRACKING_URI": topology.mlflow_url,
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }
+    if in_container:
+        environment["HOME"] = HOME
+    else:
+        environment["HOME"] = str(files.home_of(context, row.user))
+        # No engine hides the others' devices from a local process.
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        if path := os.environ.get("PYTHONPATH"):
+            environment["PYTHONPATH"] = path
+    return Workload(
+        name=workload_name(row.id, row.attempt),
+        kind=Kind.service,
+        command=(
+            "python" if in_container else sys.executable,
+            "-m",
+            "perijove.kernels.inside",
+            *("--ip", "0.0.0.0" if in_container else LOOPBACK),  # noqa: S104 - of its own network
+            *("--ports", ",".join(str(port) for port in row.ports)),
+        ),
+        environment=environment,
+        secrets={"PERIJOVE_KERNEL_SECRET": secret(context, row)},
+        image=row.digest or None,
+        memory_mb=size.memory_mb,
+        cpu=size.cpu,
+        gpus=tuple(gpus),
+        mounts=tuple(files.mounts(context, user=row.user, groups=groups)) if in_container else (),
+        grace_s=GRACE,
+        labels={
+            "kind": "kernel",
+            "id": row.id,
+            "attempt": str(row.attempt),
+            "user": row.user,
+        },
+    )
