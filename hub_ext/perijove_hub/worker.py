@@ -87,6 +87,7 @@ def stop_all(context: Context) -> None:
 
 def _duties(context: Context) -> list[Duty]:
     from perijove_hub.catalog.duty import CrawlDuty
+    from perijove_hub.files.duty import HomeDuty
     from perijove_hub.jobs.duty import JobDuty
     from perijove_hub.models.duty import DeploymentDuty
 
@@ -95,6 +96,7 @@ def _duties(context: Context) -> list[Duty]:
         JobDuty(context, launcher),
         DeploymentDuty(context, launcher),
         CrawlDuty(context),
+        HomeDuty(context),
     ]
 
 

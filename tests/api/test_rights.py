@@ -41,6 +41,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/jobs/{job_id}"): {"visibility": "everyone"},
     ("POST", "/deployments"): {"model": "m", "version": 1},
     ("POST", "/sources/{name}/query"): {"sql": "select 1"},
+    ("POST", "/shares"): {"name": "mine.ipynb", "notebook": TUTORIAL, "receiver": "ada"},
 }
 
 
@@ -93,6 +94,8 @@ def adas(api: Api, tracked: tuple[Mlflow, str, str], tmp_path: Any) -> Adas:
     with api.client("ada") as ada:
         job = ada.post("/jobs", json={"name": "secret", "notebook": TUTORIAL}).json()
         run = ada.post(f"/jobs/{job['id']}/runs", json={}).json()
+        secret = {"name": "secret.ipynb", "notebook": TUTORIAL, "group": "research"}
+        share = ada.post("/shares", json=secret).json()
     content = json.dumps(TUTORIAL).encode()
     with api.context.database.session() as session:
         row = session.get_one(RunRow, run["id"])
@@ -116,6 +119,7 @@ def adas(api: Api, tracked: tuple[Mlflow, str, str], tmp_path: Any) -> Adas:
             "sources": "shop",
             "datasets": "shop.main.t",
             "deployments": "secret",
+            "shares": share["id"],
         },
     )
 
@@ -175,7 +179,8 @@ def test_who_sees_what_everyone_may_see_changes_none_of_it(adas: Adas) -> None:
     with adas.api.client("grace") as grace:
         for route in OBJECTS:
             method, path = route
-            if method == "GET" or path.startswith("/sources"):
+            # Nothing is shared with everyone: tests/shares has who may take a share back.
+            if method == "GET" or path.startswith(("/sources", "/shares")):
                 continue
             answer = adas.send(grace, route)
             assert answer.status_code == 403, (route, answer.text)

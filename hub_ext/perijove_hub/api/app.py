@@ -15,9 +15,11 @@ from perijove_hub.api.auth import Reader
 from perijove_hub.catalog.routes import router as catalog
 from perijove_hub.context import Context
 from perijove_hub.experiments.routes import router as experiments
+from perijove_hub.files.routes import router as files
 from perijove_hub.identity import Identifier
 from perijove_hub.jobs.routes import router as jobs
 from perijove_hub.models.routes import router as models
+from perijove_hub.shares.routes import router as shares
 
 PREFIX = "/services/perijove"
 API = f"{PREFIX}/api/v1"
@@ -42,7 +44,7 @@ def create_app(context: Context | None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    for router in (catalog, experiments, jobs, models):
+    for router in (catalog, experiments, files, jobs, models, shares):
         app.include_router(router, prefix=API)
 
     @app.get(f"{API}/whoami", tags=["identity"])

@@ -36,7 +36,7 @@ def take(notebook: dict[str, Any]) -> Snapshot:
     """
     inspection = read_parameters(notebook)
     stripped = _stripped(notebook)
-    _validate(stripped)
+    validate(stripped)
     try:
         content = json.dumps(stripped, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
@@ -97,7 +97,8 @@ def _identify(cells: list[dict[str, Any]]) -> None:
         seen.add(cell["id"])
 
 
-def _validate(notebook: dict[str, Any]) -> None:
+def validate(notebook: dict[str, Any]) -> None:
+    """Check that it is a notebook; raises ``Invalid``."""
     try:
         nbformat.validate(notebook)
     except Exception as error:

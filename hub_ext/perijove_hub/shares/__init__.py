@@ -1,0 +1,1 @@
+"""Notebooks that people share: copies, for a user or a group, until they expire."""
