@@ -9,7 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from perijove.types.base import Name
 from perijove_hub.engine.allow import checked
@@ -151,6 +159,14 @@ class SharedFolderSettings(Section):
     read: list[str] = []
     """Groups whose members only read; ``["*"]`` for everyone."""
 
+    @field_validator("place")
+    @classmethod
+    def _is_a_place(cls, place: str) -> str:
+        from perijove_hub.files import places
+
+        places.shared(place)
+        return place
+
 
 class FileSettings(Section):
     """Where homes and shared folders are."""
@@ -158,6 +174,15 @@ class FileSettings(Section):
     homes: str | None = None
     """A folder of the host, or ``nfs://SERVER/PATH``; null for one in the data directory."""
     shared: dict[Name, SharedFolderSettings] = {}
+
+    @field_validator("homes")
+    @classmethod
+    def _is_a_place(cls, homes: str | None) -> str | None:
+        from perijove_hub.files import places
+
+        if homes is not None:
+            places.homes(homes)
+        return homes
 
 
 class NetworkSettings(Section):

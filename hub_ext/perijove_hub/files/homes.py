@@ -11,9 +11,9 @@ from pathlib import Path
 
 from perijove_hub.context import Context
 from perijove_hub.engine.sandbox import GID, UID
-from perijove_hub.files import volumes
+from perijove_hub.files import places, volumes
 from perijove_hub.files.exceptions import FilesError
-from perijove_hub.files.places import Folder, Nfs, parse
+from perijove_hub.files.places import Folder, Nfs
 
 #: Where containers see shared folders, and the link to it in every home: JupyterLab's file
 #: browser shows nothing outside of the home.
@@ -41,10 +41,7 @@ def folder_name(user: str) -> str:
 
 
 def home_of(context: Context, user: str) -> Path | None:
-    """Return the home of ``user`` on the host; ``None`` where homes are on an NFS server.
-
-    Raises ``FilesError`` when the settings name no place for homes.
-    """
+    """Return the home of ``user`` on the host; ``None`` where homes are on an NFS server."""
     place = homes_place(context)
     return place.path / folder_name(user) if isinstance(place, Folder) else None
 
@@ -52,8 +49,8 @@ def home_of(context: Context, user: str) -> Path | None:
 def furnish(context: Context, user: str, tutorial: Path | None) -> None:
     """Make the home of ``user`` on first use, with a copy of ``tutorial``.
 
-    Raises ``FilesError`` when the home cannot be made, or belongs to somebody other than the
-    user containers run as.
+    For containers. Raises ``FilesError`` when the home cannot be made, or belongs to somebody
+    other than the user containers run as, and ``EngineDown``.
     """
     place = homes_place(context)
     if isinstance(place, Nfs):
@@ -62,7 +59,7 @@ def furnish(context: Context, user: str, tutorial: Path | None) -> None:
     home = place.path / folder_name(user)
     try:
         place.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        make_home(home, tutorial)
+        make_home(home, tutorial, link=bool(context.settings.files.shared))
         owner = home.lstat()
     except OSError as error:
         raise FilesError(
@@ -76,8 +73,10 @@ def furnish(context: Context, user: str, tutorial: Path | None) -> None:
         )
 
 
-def make_home(home: Path, tutorial: Path | None) -> None:
+def make_home(home: Path, tutorial: Path | None, *, link: bool = False) -> None:
     """Make a new home in one step, with a copy of ``tutorial``; leave an existing one alone.
+
+    With ``link`` it leads to the shared folders.
 
     Once a user has been in a home nothing here writes into it: what looks like a file there
     may be their link to a file of the Hub's.
@@ -86,8 +85,10 @@ def make_home(home: Path, tutorial: Path | None) -> None:
         return
     partial = home.with_name(f".new-{secrets.token_hex(8)}")
     partial.mkdir(mode=0o700)
-    made = [partial, partial / LINK]
-    made[1].symlink_to(SHARED)
+    made = [partial]
+    if link:
+        (partial / LINK).symlink_to(SHARED)
+        made.append(partial / LINK)
     if tutorial is not None:
         shutil.copyfile(tutorial, partial / tutorial.name)
         made.append(partial / tutorial.name)
@@ -103,18 +104,21 @@ def make_home(home: Path, tutorial: Path | None) -> None:
             raise
 
 
-def homes_place(context: Context) -> Folder | Nfs:
-    """Return where homes are; raises ``FilesError`` for what is no place for them."""
-    text = context.settings.files.homes
-    if text is None:
-        return Folder(context.data.homes)
-    try:
-        place = parse(text)
-    except ValueError as error:
-        raise FilesError(f"files.homes: {error}.") from None
-    if isinstance(place, Folder | Nfs):
-        return place
+def local_homes(context: Context) -> Path:
+    """Return the folder of homes for workspaces that are processes of this host.
+
+    Raises ``FilesError`` when the settings put homes where only containers reach them.
+    """
+    place = homes_place(context)
+    if isinstance(place, Folder):
+        return place.path
     raise FilesError(
-        f"files.homes: '{text}' is one volume, and homes are a folder each. Name a folder of "
-        "the host, or nfs://SERVER/PATH."
+        "files.homes: workspaces that are not in Docker do not mount nfs://. Mount the export "
+        "on this host and name the folder."
     )
+
+
+def homes_place(context: Context) -> Folder | Nfs:
+    """Return where the settings put homes."""
+    text = context.settings.files.homes
+    return Folder(context.data.homes) if text is None else places.homes(text)

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from perijove_hub.context import Context
 from perijove_hub.engine import Mount
 from perijove_hub.engine.sandbox import HOME
-from perijove_hub.files import shared, volumes
-from perijove_hub.files.exceptions import FilesError
+from perijove_hub.files import places, shared, volumes
 from perijove_hub.files.homes import SHARED, folder_name, homes_place
-from perijove_hub.files.places import Folder, Nfs, Volume, parse
+from perijove_hub.files.places import Folder, Nfs, Volume
 from perijove_hub.settings import SharedFolderSettings
 
 
@@ -20,7 +19,7 @@ def mounts(context: Context, *, user: str, groups: Sequence[str]) -> list[Mount]
 
     A folder that one of ``groups`` writes is writable, one they only read is not, others are
     left out. Shared folders that are not there yet are made. Groups count as they are now: a
-    running container keeps its mounts. Raises ``FilesError``.
+    running container keeps its mounts. Raises ``FilesError`` or ``EngineDown``.
     """
     return [_home(context, user), *_shared(context, groups)]
 
@@ -31,8 +30,8 @@ def gids(context: Context, *, groups: Sequence[str]) -> list[int]:
     Call it after ``mounts``, which makes the folders.
     """
     found: set[int] = set()
-    for name, folder, _ in _visible(context, groups):
-        place = _place(name, folder)
+    for _, folder, _ in _visible(context, groups):
+        place = places.shared(folder.place)
         path = None
         if isinstance(place, Folder):
             path = place.path
@@ -55,7 +54,7 @@ def _home(context: Context, user: str) -> Mount:
 
 def _shared(context: Context, groups: Sequence[str]) -> Iterator[Mount]:
     for name, folder, writes in _visible(context, groups):
-        place = _place(name, folder)
+        place = places.shared(folder.place)
         match place:
             case Folder(path):
                 shared.prepare(context, name, path)
@@ -80,10 +79,3 @@ def _visible(
         writes = bool(theirs & set(folder.write))
         if writes or theirs & set(folder.read):
             yield name, folder, writes
-
-
-def _place(name: str, folder: SharedFolderSettings) -> Folder | Nfs | Volume:
-    try:
-        return parse(folder.place)
-    except ValueError as error:
-        raise FilesError(f"files.shared.{name}.place: {error}, or volume:NAME.") from None

@@ -39,18 +39,29 @@ _VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
 _NFS = re.compile(r"nfs://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(/[^\0,\n]*)")
 
 
-def parse(text: str) -> Place:
+def shared(text: str) -> Place:
     """Read ``/FOLDER``, ``nfs://SERVER/PATH`` or ``volume:NAME``; raises ``ValueError``."""
-    if found := _NFS.fullmatch(text):
-        path = found[2].rstrip("/") or "/"
-        if ".." in path.split("/"):
-            raise ValueError(f"'{text}' has '..' in it: write the folder itself")
-        return Nfs(found[1].strip("[]"), path)
     if text.startswith("volume:"):
         name = text.removeprefix("volume:")
         if not _VOLUME.fullmatch(name):
             raise ValueError(f"'{name}' cannot be a volume's name")
         return Volume(name)
+    try:
+        return homes(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or volume:NAME") from None
+
+
+def homes(text: str) -> Folder | Nfs:
+    """Read ``/FOLDER`` or ``nfs://SERVER/PATH``; raises ``ValueError``.
+
+    Homes are a folder each, which a volume of the engine does not give.
+    """
+    if found := _NFS.fullmatch(text):
+        path = found[2].rstrip("/") or "/"
+        if ".." in path.split("/"):
+            raise ValueError(f"'{text}' has '..' in it: write the folder itself")
+        return Nfs(found[1].strip("[]"), path)
     if Path(text).is_absolute() and "\0" not in text and ".." not in Path(text).parts:
         return Folder(Path(text))
     raise ValueError(

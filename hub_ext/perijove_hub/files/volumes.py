@@ -1,15 +1,16 @@
-"""Volumes of the Docker engine that stand for NFS exports, and those named in the settings."""
+"""Volumes of the Docker engine that stand for NFS exports, and those named in the settings.
+
+The engine's client is an extra, loaded when a volume is first asked for.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import docker
-from docker.errors import DockerException, NotFound
 from sqlalchemy import select
 
 from perijove_hub.context import Context
@@ -17,6 +18,9 @@ from perijove_hub.engine import Mount, Names, Sandbox
 from perijove_hub.files.exceptions import FilesError
 from perijove_hub.files.places import Nfs
 from perijove_hub.store.models import ImageRow, ImageVersionRow
+
+if TYPE_CHECKING:
+    import docker
 
 #: Makes a home in the export's folder, which is mounted at /homes: in one step, as hosts' are.
 _MAKE_HOME = """
@@ -39,7 +43,7 @@ def nfs_volume(context: Context, kind: str, name: str, place: Nfs) -> str:
     names = Names.of(context.data.root)
     digest = hashlib.sha256(f"{place.server} {place.path}".encode()).hexdigest()[:8]
     volume = names.container(kind, name, digest)
-    with closing(_engine()) as client:
+    with _engine(f"the volume {volume}") as client:
         _ensure(client, volume, options=nfs_options(place), labels=names.labels)
     return volume
 
@@ -70,32 +74,26 @@ def make_home_in(context: Context, volume: str, folder: str) -> None:
     """
     names = Names.of(context.data.root)
     sandbox = Sandbox("none", memory_mb=256, mounts=[Mount(volume, "/homes")])
-    with closing(_engine()) as client:
+    with _engine("the homes' NFS export") as client:
         api = client.api
+        made = api.create_container(
+            _image(context),
+            ["python3", "-c", _MAKE_HOME, folder],
+            entrypoint=[],
+            user=sandbox.user,
+            labels={**names.labels, "perijove.kind": "home"},
+            host_config=api.create_host_config(**sandbox.host_config()),
+        )["Id"]
         try:
-            made = api.create_container(
-                _image(context),
-                ["python3", "-c", _MAKE_HOME, folder],
-                entrypoint=[],
-                user=sandbox.user,
-                labels={**names.labels, "perijove.kind": "home"},
-                host_config=api.create_host_config(**sandbox.host_config()),
-            )["Id"]
-            try:
-                api.start(made)
-                status = api.wait(made, timeout=60)["StatusCode"]
-                said = api.logs(made, tail=5).decode(errors="replace").strip()
-            finally:
-                api.remove_container(made, force=True)
-        except (DockerException, OSError) as error:
-            raise FilesError(
-                f"the homes' NFS export cannot be used ({error}). Check [files] homes and that "
-                "this host may mount it."
-            ) from None
+            api.start(made)
+            status = api.wait(made, timeout=60)["StatusCode"]
+            said = api.logs(made, tail=1).decode(errors="replace").strip()
+        finally:
+            api.remove_container(made, force=True)
     if status != 0:
         raise FilesError(
-            f"no home can be made in the homes' NFS export ({said.splitlines()[-1:]}). Let user "
-            f"{sandbox.user.split(':')[0]} write there."
+            f"no home can be made in the homes' NFS export ({said}). Let user "
+            f"{sandbox.user.partition(':')[0]} write there."
         )
 
 
@@ -105,7 +103,7 @@ def named_volume(context: Context, name: str) -> Path | None:
     ``None`` for a volume that others made, whose permissions are theirs. Raises ``FilesError``.
     """
     labels = Names.of(context.data.root).labels
-    with closing(_engine()) as client:
+    with _engine(f"the volume {name}") as client:
         found = _ensure(client, name, options={}, labels=labels)
     ours = (found.get("Labels") or {}).get("perijove") == labels["perijove"]
     return Path(found["Mountpoint"]) if ours else None
@@ -114,26 +112,33 @@ def named_volume(context: Context, name: str) -> Path | None:
 def _ensure(
     client: docker.DockerClient, name: str, *, options: Mapping[str, str], labels: Mapping[str, str]
 ) -> dict[str, Any]:
+    from docker.errors import NotFound
+
     try:
-        try:
-            found = client.volumes.get(name)
-        except NotFound:
-            found = client.volumes.create(
-                name, driver="local", driver_opts=dict(options), labels=dict(labels)
-            )
-    except DockerException as error:
-        raise FilesError(f"the volume {name} cannot be made: {error}.") from None
+        found = client.volumes.get(name)
+    except NotFound:
+        found = client.volumes.create(
+            name, driver="local", driver_opts=dict(options), labels=dict(labels)
+        )
     attributes: dict[str, Any] = found.attrs
     return attributes
 
 
-def _engine() -> docker.DockerClient:
+@contextmanager
+def _engine(what: str) -> Iterator[docker.DockerClient]:
+    """Give a client; what the engine refuses is a ``FilesError`` about ``what``."""
+    from docker.errors import APIError
+
+    from perijove_hub.engine.client import connect, reaching
+
+    client = connect()
     try:
-        return docker.from_env()
-    except DockerException as error:
-        raise FilesError(
-            f"no Docker engine answers ({error}), and NFS exports and volumes are mounted by it."
-        ) from None
+        with reaching():
+            yield client
+    except APIError as error:
+        raise FilesError(f"{what} cannot be used: {error.explanation or error}.") from None
+    finally:
+        client.close()
 
 
 def _image(context: Context) -> str:

@@ -161,6 +161,7 @@ def _embed_spawner(c: Any, context: Context, topology: Topology) -> None:
 
         docker.embed(c, context, topology)
         return
+    from perijove_hub.files.homes import local_homes
     from perijove_hub.hub.spawner import LocalSpawner, tutorial_path
 
     c.JupyterHub.spawner_class = LocalSpawner
@@ -168,7 +169,7 @@ def _embed_spawner(c: Any, context: Context, topology: Topology) -> None:
     if os.geteuid() == 0:
         # JupyterLab refuses to run as root unless told to, after the Hub has waited for it.
         c.Spawner.args = ["--allow-root"]
-    c.LocalSpawner.homes = str(context.data.homes)
+    c.LocalSpawner.homes = str(local_homes(context))
     c.Spawner.default_url = "/lab"
     c.Spawner.start_timeout = 120
     c.Spawner.http_timeout = 60

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from importlib import resources
@@ -13,6 +12,8 @@ from typing import Any
 from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import Unicode
 
+from perijove_hub.files.homes import folder_name
+
 WARNING = (
     "Workspaces run as processes of one operating-system user: users are NOT isolated from "
     "each other. Use --spawner docker for anything but trying Perijove out."
@@ -20,17 +21,8 @@ WARNING = (
 
 
 def home_of(homes: Path, name: str) -> Path:
-    """Return the home of user ``name``: one folder each, whatever characters a name has.
-
-    Everything but lower-case letters, digits, '-' and '_' becomes ``.XX`` per UTF-8 byte
-    (lower-case hexadecimal), so different names never share a folder and none can climb
-    out of ``homes``.
-    """
-    slug = "".join(
-        chr(byte) if re.fullmatch(r"[a-z0-9_-]", chr(byte)) else f".{byte:02x}"
-        for byte in name.encode()
-    )
-    return homes / slug
+    """Return the home of user ``name``: one folder each, whatever characters a name has."""
+    return homes / folder_name(name)
 
 
 class LocalSpawner(LocalProcessSpawner):  # type: ignore[misc]
