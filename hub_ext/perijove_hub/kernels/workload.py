@@ -68,19 +68,22 @@ def describe(
         "MLFLOW_TRACKING_URI": topology.mlflow_url,
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     }
-    if in_container:
-        environment["HOME"] = HOME
-    else:
+    # The launcher gives containers a home of its own, and Python looks for the user's packages
+    # in the one it is started with.
+    python = ("env", f"HOME={HOME}", "python") if in_container else (sys.executable,)
+    if not in_container:
         environment["HOME"] = str(files.home_of(context, row.user))
         # No engine hides the others' devices from a local process.
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         if path := os.environ.get("PYTHONPATH"):
             environment["PYTHONPATH"] = path
+    # Before gids(), which asks the folders that this makes.
+    mounts = tuple(files.mounts(context, user=row.user, groups=groups)) if in_container else ()
     return Workload(
         name=workload_name(row.id, row.attempt),
         kind=Kind.service,
         command=(
-            "python" if in_container else sys.executable,
+            *python,
             "-m",
             "perijove.kernels.inside",
             *("--ip", "0.0.0.0" if in_container else LOOPBACK),  # noqa: S104 - of its own network
@@ -92,7 +95,8 @@ def describe(
         memory_mb=size.memory_mb,
         cpu=size.cpu,
         gpus=tuple(gpus),
-        mounts=tuple(files.mounts(context, user=row.user, groups=groups)) if in_container else (),
+        mounts=mounts,
+        groups=tuple(files.gids(context, groups=groups)) if in_container else (),
         grace_s=GRACE,
         labels={
             "kind": "kernel",

@@ -133,14 +133,14 @@ def become_kernel(setup: dict[str, Any], ip: str, ports: Sequence[int], activity
     from ipykernel.ipkernel import IPythonKernel
     from ipykernel.kernelapp import IPKernelApp
 
-    class Kernel(IPythonKernel):  # type: ignore[misc]
+    class Kernel(IPythonKernel):
         """Keeps account of what it runs."""
 
         async def execute_request(self, stream: Any, ident: Any, parent: Any) -> None:
             """Run a cell."""
             activity.begin()
             try:
-                await super().execute_request(stream, ident, parent)
+                await super().execute_request(stream, ident, parent)  # type: ignore[no-untyped-call]
             finally:
                 activity.end()
 
@@ -148,7 +148,7 @@ def become_kernel(setup: dict[str, Any], ip: str, ports: Sequence[int], activity
             """Take every message, and note those that are use."""
             if msg["header"]["msg_type"] in USE:
                 activity.touch()
-            return super().should_handle(stream, msg, idents)
+            return super().should_handle(stream, msg, idents)  # type: ignore[no-untyped-call]
 
     os.environ.update(
         {name: value for name, value in (setup.get("environment") or {}).items() if value}
@@ -174,8 +174,6 @@ def become_kernel(setup: dict[str, Any], ip: str, ports: Sequence[int], activity
         app.initialize(["-f", str(file), "--log-level=ERROR"])
     if note := setup.get("note"):
         _show_once(app.shell, str(note))
-    # After the shell is made: whoever restores the terminal's manners undoes it otherwise.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app.start()
 
 

@@ -60,6 +60,14 @@ class KernelCreate(Wire):
     """The named server it belongs to; it ends with that."""
 
 
+class KernelRestart(Wire):
+    """Replace a kernel's process by a new one."""
+
+    attempt: int | None = None
+    """The attempt to replace: when it is replaced already, nothing happens. Null for whichever
+    it is."""
+
+
 class Kernel(Wire):
     """A remote kernel as its owner sees it."""
 

@@ -1,0 +1,61 @@
+"""What a kernel waits for and why it ended, in sentences for its owner."""
+
+from __future__ import annotations
+
+from perijove.types.kernels import KernelState
+from perijove_hub.launch import Phase, Status
+from perijove_hub.settings import SizeSettings
+from perijove_hub.store.models import KernelRow
+
+SERVER_GONE = "Stopped with the workspace it belongs to."
+SHUT_DOWN = "Perijove was shut down while it ran."
+ENGINE_DOWN = "The container engine was shut down while it ran."
+VANISHED = "It vanished without a word: somebody killed it, or the machine was restarted."
+
+
+def waiting(*, free: float, total: int, wanted: float, ahead: int) -> str:
+    """Say what a queued kernel waits for."""
+    first = f"Waiting for {_count(wanted)}: {free:g} of {total} free"
+    return f"{first}, {ahead} before this one." if ahead else f"{first}."
+
+
+def idle(minutes: int, *, gpu: bool) -> str:
+    """Say that a kernel was stopped because nobody used it."""
+    given = "; its GPU is free for others" if gpu else ""
+    return f"Stopped after {minutes} idle minutes{given}. Its variables are gone."
+
+
+def ending(
+    row: KernelRow, status: Status | None, *, size: SizeSettings | None, next_up: str | None
+) -> tuple[KernelState, str | None]:
+    """Explain an end that nobody asked for."""
+    if status is None or status.phase is Phase.gone:
+        return KernelState.failed, VANISHED
+    if status.cause == "memory":
+        return KernelState.failed, _out_of_memory(row, status, size, next_up)
+    if status.cause == "stopped":
+        return KernelState.failed, SHUT_DOWN
+    if status.cause == "engine":
+        return KernelState.failed, ENGINE_DOWN
+    if status.cause == "disk":
+        return KernelState.failed, "It wrote more than its container may hold outside the home."
+    if status.exit_code == 0:
+        return KernelState.ended, None
+    code = status.exit_code
+    how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
+    return KernelState.failed, f"Its process ended with {how}."
+
+
+def _out_of_memory(
+    row: KernelRow, status: Status, size: SizeSettings | None, next_up: str | None
+) -> str:
+    limit = f"{size.memory_mb} MiB" if size else "memory"
+    peak = f" (peak {status.peak_memory_mb:.0f} MiB)" if status.peak_memory_mb else ""
+    advice = f"The next size up is '{next_up}'." if next_up else "No size of yours is larger."
+    return f"The kernel's process used more than the {limit} of size '{row.size}'{peak}. {advice}"
+
+
+def _count(gpus: float) -> str:
+    if gpus < 1:
+        return f"{gpus:g} of a GPU"
+    return "a GPU" if gpus == 1 else f"{gpus:g} GPUs"
