@@ -25,7 +25,7 @@ from perijove_hub.launch import shim
 from perijove_hub.launch.workload import LaunchError, NameTaken, Phase, Status, Workload
 
 #: What a workload inherits of the control plane's environment; nothing secret is among it.
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 #: Marks every process of a workload, to find those that outlive a killed shim.
 MARK = "PERIJOVE_WORKLOAD"
 #: Seconds a shim may take to come up.
@@ -156,7 +156,7 @@ class LocalLauncher:
         spec = {
             "name": workload.name,
             "kind": workload.kind.value,
-            "command": list(workload.command),
+            "command": _resolved(workload.command),
             "environment": workload.environment,
             "directory": str(directory.absolute()),
             "memory_mb": workload.memory_mb,
@@ -169,8 +169,9 @@ class LocalLauncher:
 
     def _spawn(self, workload: Workload, folder: Path, lock: int) -> None:
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        environment |= workload.environment | workload.secrets
-        environment[MARK] = _read(folder / "spec.json")["mark"]
+        spec = _read(folder / "spec.json")
+        environment |= {"HOME": spec["directory"]} | workload.environment | workload.secrets
+        environment[MARK] = spec["mark"]
         command = [sys.executable, "-I", "-S", shim.__file__, str(folder), str(lock)]
         with (folder / "shim.log").open("wb") as errors:
             process = subprocess.Popen(
@@ -199,6 +200,11 @@ class LocalLauncher:
         for path in self._root.glob(".*"):
             if path.name.startswith((_NEW, _OLD)) and not _is_locked(path):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _resolved(command: tuple[str, ...]) -> list[str]:
+    """Let ``python`` be the one with Perijove in it, whatever ``PATH`` says."""
+    return [sys.executable if command[0] == "python" else command[0], *command[1:]]
 
 
 def _is_locked(folder: Path) -> bool:

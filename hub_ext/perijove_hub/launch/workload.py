@@ -29,12 +29,13 @@ class Workload:
     name: str
     kind: Kind
     command: tuple[str, ...]
+    """The program and its arguments; ``python`` is one in which Perijove is installed."""
     environment: dict[str, str] = field(default_factory=dict)
     """Not secret; may be written to disk and shown."""
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     """Given to the process as environment and never written to disk."""
     directory: Path | None = None
-    """Working directory with the workload's files; ``None`` for a new empty one."""
+    """Working directory and ``HOME``, made for this workload; ``None`` for a new empty one."""
     image: str | None = None
     """The engine's id of an image, ``sha256:…``; local processes have none."""
     memory_mb: int | None = None
@@ -45,8 +46,10 @@ class Workload:
     """Device ids, as leased."""
     mounts: tuple[Mount, ...] = ()
     """Folders besides ``directory``; containers only."""
+    groups: tuple[int, ...] = ()
+    """Operating-system groups of its process, for shared folders; containers only."""
     disk_mb: int | None = None
-    """Most that its container may write outside of mounts, MiB."""
+    """Most that its directory and log may take; local processes have no limit."""
     timeout_s: float | None = None
     """Wall-clock seconds."""
     grace_s: float = 10
@@ -74,7 +77,8 @@ class Status:
     exit_code: int | None = None
     """Exit status; negative for a signal; null while it runs or when unknown."""
     cause: str | None = None
-    """Why the launcher ended it: ``memory``, ``disk``, ``timeout`` or ``stopped``."""
+    """Why it was ended: ``memory``, ``disk``, ``timeout``, ``stopped``, or ``engine`` when the
+    engine was shut down under it."""
     peak_memory_mb: float | None = None
     address: str | None = None
     """Where a service's ports are reached; null for one that does not run."""
