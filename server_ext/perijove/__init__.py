@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from perijove import catalog, experiments, jobs, models
+    from perijove import catalog, experiments, jobs, models, shares
     from perijove.experiments import experiment
 
-__all__ = ["catalog", "experiment", "experiments", "jobs", "models"]
+__all__ = ["catalog", "experiment", "experiments", "jobs", "models", "shares"]
 
 __version__ = "0.1.0"
 
-_NOUNS = {"catalog", "experiments", "jobs", "models"}
+_NOUNS = {"catalog", "experiments", "jobs", "models", "shares"}
 
 
 def __getattr__(name: str) -> Any:

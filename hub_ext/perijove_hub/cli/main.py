@@ -25,6 +25,7 @@ COMMANDS = {
     "jobs": "perijove_hub.cli.jobs",
     "models": "perijove_hub.cli.models",
     "runs": "perijove_hub.cli.runs",
+    "shares": "perijove_hub.cli.shares",
 }
 
 
