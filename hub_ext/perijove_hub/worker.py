@@ -87,15 +87,19 @@ def stop_all(context: Context) -> None:
 
 def _duties(context: Context) -> list[Duty]:
     from perijove_hub.catalog.duty import CrawlDuty
+    from perijove_hub.culling.duty import CullDuty
     from perijove_hub.files.duty import HomeDuty
     from perijove_hub.jobs.duty import JobDuty
+    from perijove_hub.kernels.duty import KernelDuty
     from perijove_hub.models.duty import DeploymentDuty
 
     launcher = LocalLauncher(context.data.workloads)
     return [
         JobDuty(context, launcher),
+        KernelDuty(context, launcher),
         DeploymentDuty(context, launcher),
         CrawlDuty(context),
+        CullDuty(context),
         HomeDuty(context),
     ]
 

@@ -14,10 +14,12 @@ from perijove_hub.api import oauth, problems
 from perijove_hub.api.auth import Reader
 from perijove_hub.catalog.routes import router as catalog
 from perijove_hub.context import Context
+from perijove_hub.culling.routes import router as culling
 from perijove_hub.experiments.routes import router as experiments
 from perijove_hub.files.routes import router as files
 from perijove_hub.identity import Identifier
 from perijove_hub.jobs.routes import router as jobs
+from perijove_hub.kernels.routes import router as kernels
 from perijove_hub.models.routes import router as models
 from perijove_hub.shares.routes import router as shares
 
@@ -44,7 +46,16 @@ def create_app(context: Context | None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    for router in (catalog, experiments, files, jobs, models, shares):
+    for router in (
+        catalog,
+        culling,
+        experiments,
+        files,
+        jobs,
+        kernels,
+        models,
+        shares,
+    ):
         app.include_router(router, prefix=API)
 
     @app.get(f"{API}/whoami", tags=["identity"])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from pathlib import Path
+from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 
+from perijove.server.activity import ActivityReporter, server_name
 from perijove.server.forward import ForwardHandler
+from perijove.server.shared_folders import link
+from perijove.server.shares import routes as shares
 from perijove.server.upstream import Upstream
+from perijove.server.workspace import WorkspaceHandler
 
 
 class PerijoveApp(ExtensionApp):  # type: ignore[misc]
@@ -22,8 +29,22 @@ class PerijoveApp(ExtensionApp):  # type: ignore[misc]
     def initialize_handlers(self) -> None:
         """Register the forwarder with its upstream."""
         self.upstream = Upstream.from_environment(os.environ)
+        self.reporter = ActivityReporter(self.serverapp, self.upstream, server_name())
+        self.reporting: asyncio.Task[None] | None = None
         self.handlers.append((r"/perijove/api/.*", ForwardHandler, {"upstream": self.upstream}))
+        self.handlers.append(
+            (r"/perijove/workspace", WorkspaceHandler, {"reporter": self.reporter})
+        )
+        self.handlers.extend(shares(self.upstream))
+        link(Path.home())
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Begin to report activity, where there is a control plane to hear it."""
+        if self.upstream.missing is None and "JUPYTERHUB_USER" in os.environ:
+            self.reporting = asyncio.create_task(self.reporter.run())
 
     async def stop_extension(self) -> None:
-        """Close the connections to the control plane."""
+        """Stop reporting and close the connections to the control plane."""
+        if self.reporting is not None:
+            self.reporting.cancel()
         await self.upstream.close()
