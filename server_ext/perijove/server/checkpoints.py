@@ -36,6 +36,9 @@ class HomeCheckpoints(AsyncCheckpoints):  # type: ignore[misc]
 
     folder = Unicode(help="Where checkpoints are kept").tag(config=True)
 
+    #: A folder that holds only this, left by Jupyter's own, counts as empty when it is deleted.
+    checkpoint_dir = ".ipynb_checkpoints"
+
     def _folder_default(self) -> str:
         data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
         return str(Path(data) / "perijove" / "checkpoints")
