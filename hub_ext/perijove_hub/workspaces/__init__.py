@@ -1,1 +1,1 @@
-"""Workspaces: what people start, what runs, and how it ends."""
+"""Workspaces: what a start may ask for, the line of starts, and the book of what ran."""
