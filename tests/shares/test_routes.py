@@ -1,0 +1,328 @@
+"""Who may share what with whom, and who sees it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from perijove_hub.shares import service
+from perijove_hub.store.models import (
+    AuditRow,
+    ImageRow,
+    ImageVersionRow,
+    ShareRow,
+    WorkspaceRow,
+    utcnow,
+)
+from tests.fixtures.api import Api
+
+NOTEBOOK: dict[str, Any] = {
+    "cells": [
+        {
+            "id": "a",
+            "cell_type": "code",
+            "metadata": {"trusted": True, "tags": ["kept"]},
+            "source": "1 + 1",
+            "execution_count": 1,
+            "outputs": [
+                {
+                    "output_type": "display_data",
+                    "metadata": {},
+                    "data": {"text/html": "<script>parent.theirs = 1</script>"},
+                }
+            ],
+        }
+    ],
+    "metadata": {"signature": "sha256:0", "kernelspec": {"name": "python3", "display_name": "P"}},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+
+
+def body(**more: Any) -> dict[str, Any]:
+    """A share's request."""
+    return {"name": "report.ipynb", "notebook": NOTEBOOK, **more}
+
+
+def share(client: httpx.Client, **more: Any) -> dict[str, Any]:
+    """Share and return what the API says of it."""
+    answer = client.post("/shares", json=body(**more))
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def listed(client: httpx.Client, **query: str) -> list[str]:
+    """The ids in a list."""
+    return [one["id"] for one in client.get("/shares", params=query).json()["items"]]
+
+
+@pytest.fixture
+def ada(api: Api) -> Iterator[httpx.Client]:
+    """ada, of research."""
+    with api.client("ada") as client:
+        yield client
+
+
+@pytest.fixture
+def grace(api: Api) -> Iterator[httpx.Client]:
+    """grace, of risk."""
+    with api.client("grace") as client:
+        yield client
+
+
+@pytest.fixture
+def admin(api: Api) -> Iterator[httpx.Client]:
+    """The administrator."""
+    with api.client("admin") as client:
+        yield client
+
+
+@pytest.fixture
+def in_research(api: Api) -> Iterator[None]:
+    """grace in ada's group too, while the test asks for it."""
+    with admins_hub(api) as hub:
+        hub.post("/groups/research/users", json={"users": ["grace"]}).raise_for_status()
+        yield
+        hub.request("DELETE", "/groups/research/users", json={"users": ["grace"]})
+
+
+def admins_hub(api: Api) -> httpx.Client:
+    """The Hub's own API, as the administrator."""
+    token = api.hub.token("admin")
+    return httpx.Client(
+        base_url=api.hub.api_url, headers={"Authorization": f"token {token}"}, trust_env=False
+    )
+
+
+def test_a_user_gets_the_copy_as_it_was_but_trusted_by_nobody(
+    ada: httpx.Client, grace: httpx.Client
+) -> None:
+    sent = share(ada, receiver="grace", message="Look at the last cell")
+    assert listed(grace) == listed(grace, box="received") == [sent["id"]]
+    assert listed(grace, box="sent") == []
+    got = grace.get(f"/shares/{sent['id']}").json()
+    assert (got["sender"], got["receiver"], got["group"]) == ("ada", "grace", None)
+    assert (got["name"], got["message"]) == ("report.ipynb", "Look at the last cell")
+    answer = grace.get(f"/shares/{sent['id']}/notebook")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    expected = copy.deepcopy(NOTEBOOK)
+    del expected["cells"][0]["metadata"]["trusted"]
+    del expected["metadata"]["signature"]
+    assert answer.json() == expected
+
+
+def test_a_group_gets_it(ada: httpx.Client, api: Api, in_research: None) -> None:
+    sent = share(ada, group="research")
+    with api.client("grace") as grace:
+        assert listed(grace, box="received") == [sent["id"]]
+        assert grace.get(f"/shares/{sent['id']}/notebook").status_code == 200
+
+
+def test_who_leaves_the_group_sees_it_no_more(api: Api, ada: httpx.Client) -> None:
+    with admins_hub(api) as hub:
+        hub.post("/groups/research/users", json={"users": ["grace"]}).raise_for_status()
+        sent = share(ada, group="research")
+        with api.client("grace") as grace:
+            assert grace.get(f"/shares/{sent['id']}").status_code == 200
+        gone = hub.request("DELETE", "/groups/research/users", json={"users": ["grace"]})
+        gone.raise_for_status()
+    with api.client("grace") as grace:
+        hidden(grace, sent["id"])
+
+
+def hidden(client: httpx.Client, share_id: str) -> None:
+    """The share is to ``client`` as if it had never been."""
+    for method, path in (("GET", ""), ("GET", "/notebook"), ("DELETE", "")):
+        answer = client.request(method, f"/shares/{share_id}{path}")
+        nothing = client.request(method, f"/shares/{'0' * 20}{path}")
+        assert (answer.status_code, answer.text) == (404, nothing.text), (method, path)
+    assert listed(client) == []
+
+
+def test_others_see_nothing(ada: httpx.Client, grace: httpx.Client) -> None:
+    hidden(grace, share(ada, group="research")["id"])
+    hidden(grace, share(ada, receiver="admin")["id"])
+
+
+def test_an_expired_one_is_gone_for_everybody(
+    api: Api, ada: httpx.Client, grace: httpx.Client, admin: httpx.Client
+) -> None:
+    sent = share(ada, receiver="grace", expires_days=1)
+    with api.context.database.session() as session:
+        session.get_one(ShareRow, sent["id"]).expires_at = utcnow() - timedelta(seconds=1)
+    for client in (ada, grace, admin):
+        hidden(client, sent["id"])
+    share(ada, receiver="grace")
+    with api.context.database.session() as session:
+        assert session.get(ShareRow, sent["id"]) is None
+
+
+def test_the_sender_and_an_administrator_take_it_back_and_nobody_else(
+    ada: httpx.Client, grace: httpx.Client, admin: httpx.Client, api: Api
+) -> None:
+    for who in (ada, admin):
+        sent = share(ada, receiver="grace")
+        refused = grace.delete(f"/shares/{sent['id']}")
+        assert refused.status_code == 403
+        assert who.get(f"/shares/{sent['id']}").status_code == 200
+        assert who.delete(f"/shares/{sent['id']}").status_code == 204
+        hidden(grace, sent["id"])
+    with api.context.database.reading() as session:
+        verbs = [row.verb for row in session.query(AuditRow).order_by(AuditRow.id)]
+    assert verbs == ["share.create", "share.delete"] * 2
+
+
+def test_an_administrators_list_is_their_own(ada: httpx.Client, admin: httpx.Client) -> None:
+    share(ada, receiver="grace")
+    assert listed(admin) == []
+
+
+def test_the_image_is_that_of_the_senders_workspace(api: Api, ada: httpx.Client) -> None:
+    with api.context.database.session() as session:
+        image = ImageRow(name="cpu", owner="perijove", visibility="everyone", current=2)
+        session.add(image)
+        session.flush()
+        for number in (1, 2):
+            session.add(
+                ImageVersionRow(
+                    image_id=image.id, version=number, digest=f"sha256:{number}", created_by="x"
+                )
+            )
+        session.add(WorkspaceRow(user="ada", choice={"image": "cpu", "version": 1}))
+        session.add(WorkspaceRow(user="ada", server="big", choice={"image": "cpu", "version": 2}))
+        session.add(WorkspaceRow(user="ada", server="odd", choice={"image": "gone", "version": 9}))
+    found = [share(ada, receiver="grace", server=server) for server in ("", "big", "odd", "none")]
+    assert [(one["image"], one["image_digest"]) for one in found] == [
+        ("cpu@1", "sha256:1"),
+        ("cpu@2", "sha256:2"),
+        (None, None),
+        (None, None),
+    ]
+    told = ada.post("/shares", json=body(receiver="grace", image="evil@1"))
+    assert told.status_code == 422
+
+
+def test_words_find_name_message_and_sender(ada: httpx.Client, grace: httpx.Client) -> None:
+    one = share(ada, receiver="grace", name="Sales 50%.ipynb")["id"]
+    two = share(ada, receiver="grace", message="about churn")["id"]
+    assert listed(grace, q="sales 50%") == [one]
+    assert listed(grace, q="CHURN") == [two]
+    assert listed(grace, q="ada") == [two, one]
+    assert listed(grace, q="_") == listed(grace, q="nothing") == []
+
+
+def test_the_list_pages_from_the_newest(ada: httpx.Client, grace: httpx.Client) -> None:
+    sent = [share(ada, receiver="grace")["id"] for _ in range(3)]
+    first = grace.get("/shares", params={"limit": 2}).json()
+    rest = grace.get("/shares", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    assert [one["id"] for one in first["items"] + rest["items"]] == sent[::-1]
+
+
+def test_a_create_sent_twice_with_one_key_is_one_share(ada: httpx.Client) -> None:
+    for _ in range(2):
+        again = ada.post("/shares", json=body(receiver="grace"), headers={"Idempotency-Key": "k"})
+        assert again.status_code == 201
+    assert len(listed(ada)) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({}, "receiver"),
+        ({"receiver": "grace", "group": "research"}, "receiver"),
+        ({"receiver": "nobody-of-this-name"}, "receiver"),
+        ({"receiver": "../users"}, "receiver"),
+        ({"group": "risk"}, "group"),
+        ({"receiver": "grace", "expires_days": 0}, "expires_days"),
+        ({"receiver": "grace", "expires_days": 10**9}, "expires_days"),
+        ({"receiver": "grace", "message": "x" * 2001}, "message"),
+        ({"receiver": "grace", "notebook": {"cells": 1}}, "notebook"),
+        ({"receiver": "grace", "notebook": {}}, "notebook"),
+        ({"receiver": "grace", "notebook": {**NOTEBOOK, "nbformat": 99}}, "notebook"),
+    ],
+)
+def test_what_is_wrong_names_its_field(
+    ada: httpx.Client, wrong: dict[str, Any], field: str
+) -> None:
+    answer = ada.post("/shares", json=body(**wrong))
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["field"].startswith(field)
+    assert listed(ada) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x.ipynb",
+        "/etc/x.ipynb",
+        "a/b.ipynb",
+        "a\\b.ipynb",
+        "..",
+        "",
+        ".ipynb",
+        ".hidden.ipynb",
+        "x.py",
+        "x\0.ipynb",
+        "x\n.ipynb",
+        "x\u202egpj.ipynb",
+        "x" * 300 + ".ipynb",
+        "ü" * 98 + ".ipynb",
+        " x.ipynb",
+        "\ud800.ipynb",
+    ],
+)
+def test_a_name_that_is_not_one_files_own_is_refused(ada: httpx.Client, name: str) -> None:
+    content = json.dumps(body(receiver="grace", name=name)).encode()
+    answer = ada.post("/shares", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert listed(ada) == []
+
+
+@pytest.mark.parametrize("name", ["Übersicht 漢字 🎉.ipynb", "%2e%2e.ipynb", "a%2fb.ipynb"])
+def test_any_other_name_is_kept_as_it_is(ada: httpx.Client, name: str) -> None:
+    assert share(ada, receiver="grace", name=name)["name"] == name
+
+
+def test_a_notebook_that_is_too_large_is_refused_with_its_size(ada: httpx.Client) -> None:
+    large = copy.deepcopy(NOTEBOOK)
+    large["cells"][0]["outputs"][0]["data"]["text/html"] = "x" * 51_000_000
+    answer = ada.post("/shares", json=body(receiver="grace", notebook=large))
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert problem["field"] == "notebook"
+    assert "has 51 MB; at most 50" in problem["detail"]
+    assert "outputs" in problem["fix"]
+    # FastAPI repeats no such value in its answer.
+    assert len(answer.content) < 1000
+
+
+def test_nobody_fills_the_disk_with_shares(
+    ada: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_SENT", 2)
+    kept = [share(ada, receiver="grace")["id"] for _ in range(2)]
+    assert ada.post("/shares", json=body(receiver="grace")).status_code == 409
+    ada.delete(f"/shares/{kept[0]}").raise_for_status()
+    share(ada, receiver="grace")
+
+
+@pytest.mark.parametrize("share_id", ["x", "%2e%2e", "..%2fjobs", "%00", "x" * 300, "ü"])
+def test_an_id_that_nothing_has_is_404(ada: httpx.Client, share_id: str) -> None:
+    for path in (f"/shares/{share_id}", f"/shares/{share_id}/notebook"):
+        assert ada.get(path).status_code == 404
+
+
+def test_a_token_that_only_reads_lists_but_gets_no_notebook(api: Api, ada: httpx.Client) -> None:
+    sent = share(ada, receiver="ada")
+    scopes = ["access:services!service=perijove", "custom:perijove:read"]
+    with api.client("ada", token=api.hub.token("ada", scopes=scopes)) as reader:
+        assert listed(reader) == [sent["id"]]
+        assert reader.get(f"/shares/{sent['id']}/notebook").status_code == 403
+        assert reader.post("/shares", json=body(receiver="ada")).status_code == 403
+        assert reader.delete(f"/shares/{sent['id']}").status_code == 403
