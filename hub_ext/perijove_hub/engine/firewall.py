@@ -37,9 +37,10 @@ _HOOKS = {"moved": "prerouting", "forward": "forward", "input": "input"}
 _SBIN = "/usr/sbin:/sbin"
 
 
-def enforce(names: Names, topology: Topology, allow: Sequence[str]) -> None:
+def enforce(names: Names, topology: Topology | None, allow: Sequence[str]) -> None:
     """Put the table in force, in one step, in place of one from before.
 
+    ``None`` for a network from which no part is reached: that of builds.
     Raises ``StartError`` when it cannot be: then nothing may be started on the network.
     """
     if not Path(f"/sys/class/net/{names.bridge}").exists():
@@ -79,13 +80,14 @@ def can_enforce() -> str | None:
 
 
 def table(
-    names: Names, topology: Topology, allow: Sequence[Allowed], resolvers: Sequence[str]
+    names: Names, topology: Topology | None, allow: Sequence[Allowed], resolvers: Sequence[str]
 ) -> str:
     """Return the rules, as ``nft -f`` reads them."""
-    bridge, host = names.bridge, topology.host
+    bridge = names.bridge
+    host, ports = (topology.host, topology.ports) if topology else ("", {})
     moved = [
         f'iifname "{bridge}" ip daddr {host} tcp dport {INSIDE_PORTS[part]} redirect to :{port}'
-        for part, port in topology.ports.items()
+        for part, port in ports.items()
     ]
     dns = [
         f'iifname "{bridge}" ip daddr {{ {", ".join(resolvers)} }} {protocol} dport 53 accept'
@@ -108,7 +110,7 @@ def table(
         *(
             f'iifname "{bridge}" ip daddr {host} tcp dport {port} ct status dnat '
             f"ct original proto-dst {INSIDE_PORTS[part]} accept"
-            for part, port in topology.ports.items()
+            for part, port in ports.items()
         ),
         *dns,
         *(f'iifname "{bridge}" {_match(entry)} accept' for entry in own),

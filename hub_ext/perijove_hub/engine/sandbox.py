@@ -33,7 +33,8 @@ class Mount:
 class Sandbox:
     """Limits and mounts of one container; everything it does not allow is forbidden.
 
-    No root, no capabilities, no new privileges, nothing writable but mounts and ``/tmp``.
+    No root, no capabilities, no new privileges, nothing writable but mounts and ``/tmp``;
+    builds of images, and nothing else, are root inside with a few capabilities.
     """
 
     network: str
@@ -47,6 +48,8 @@ class Sandbox:
     groups: Sequence[int] = ()
     """Numbers of further operating-system groups, for shared folders."""
     tmp_mb: int = 1024
+    capabilities: Sequence[str] = ()
+    read_only: bool = True
     labels: dict[str, str] = field(default_factory=dict)
 
     def host_config(self) -> dict[str, Any]:
@@ -61,7 +64,7 @@ class Sandbox:
             "memswap_limit": self.memory_mb * 2**20,
             "cpu_period": _PERIOD,
             "cpu_quota": round(self.cpu * _PERIOD),
-            "read_only": True,
+            "read_only": self.read_only,
             "init": True,
             "tmpfs": {"/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={self.tmp_mb}m"},  # noqa: S108
             "mounts": [_mount(mount) for mount in self.mounts],
@@ -69,6 +72,8 @@ class Sandbox:
             "log_config": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
             "restart_policy": {"Name": "no"},
         }
+        if self.capabilities:
+            config["cap_add"] = list(self.capabilities)
         if self.gpus:
             config["device_requests"] = [
                 {"Driver": "nvidia", "DeviceIDs": list(self.gpus), "Capabilities": [["gpu"]]}

@@ -111,7 +111,7 @@ class RunService:
             name = workload_name(row.id, row.attempt)
             piece, _ = self._launcher.logs(name, offset, CHUNK)
             last = False
-        piece = piece if last else _whole_characters(piece)
+        piece = piece if last else whole_characters(piece)
         following = offset + len(piece)
         return LogChunk(
             text=piece.decode("utf-8", errors="replace"),
@@ -198,7 +198,7 @@ def _version(session: Session, job: JobRow, number: int | None) -> JobVersionRow
     return found
 
 
-def _whole_characters(piece: bytes) -> bytes:
+def whole_characters(piece: bytes) -> bytes:
     """Leave out a UTF-8 character that is cut at the end; the next chunk begins with it."""
     for back in range(1, min(4, len(piece)) + 1):
         byte = piece[-back]

@@ -397,6 +397,8 @@ class BuildRow(Base):
     image_id: Mapped[str] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), index=True)
     version: Mapped[int]
     requested_by: Mapped[str]
+    approve: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether an administrator asked for its approval when its tests pass."""
     state: Mapped[str] = mapped_column(String(16), default="queued", index=True)
     """``queued``, ``running``, ``succeeded``, ``failed`` or ``cancelled``."""
     reason: Mapped[str | None] = mapped_column(Text)

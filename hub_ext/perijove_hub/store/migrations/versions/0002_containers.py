@@ -148,6 +148,7 @@ def upgrade() -> None:
     sa.Column('image_id', sa.String(length=32), nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
     sa.Column('requested_by', sa.String(length=255), nullable=False),
+    sa.Column('approve', sa.Boolean(), server_default=sa.false(), nullable=False),
     sa.Column('state', sa.String(length=16), nullable=False),
     sa.Column('reason', sa.Text(), nullable=True),
     sa.Column('epoch', sa.Integer(), nullable=False),
