@@ -23,6 +23,9 @@ VERBS: dict[str, str] = {
     "share": "Share notebooks and take what is shared",
 }
 
+#: A scope that no user has, for a service that only reads figures.
+METRICS = "metrics"
+
 
 def scope(verb: str) -> str:
     """Name the Hub scope of ``verb``."""
@@ -44,6 +47,12 @@ def require_scope(principal: Principal, verb: str, service: str = "perijove") ->
         raise Refused(
             f"This token may not {verb}.", fix=f"Ask for a token with the scope {scope(verb)}."
         )
+
+
+def require_admin(principal: Principal) -> None:
+    """Refuse everybody but administrators. Raises ``Refused``."""
+    if principal.kind != "user" or not principal.admin:
+        raise Refused("Only administrators may see this.", fix="Ask one of them.")
 
 
 def may_see(principal: Principal, row: OwnedRow) -> bool:

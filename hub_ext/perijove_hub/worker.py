@@ -13,7 +13,7 @@ from typing import Protocol
 
 from perijove_hub.context import Context
 from perijove_hub.launch import Phase
-from perijove_hub.launch.local import LocalLauncher
+from perijove_hub.launch.choose import launcher as choose_launcher
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +68,12 @@ def work(duties: Sequence[Duty], stopping: threading.Event) -> None:
 
 
 def stop_all(context: Context) -> None:
-    """Stop every local workload and wait until all have ended.
+    """Stop every run, replica and kernel and wait until all have ended.
 
     What they were is settled by the next worker: replicas start again, and interrupted runs are
     recorded as such.
     """
-    launcher = LocalLauncher(context.data.workloads)
+    launcher = choose_launcher(context)
     for status in launcher.list():
         if status.phase is Phase.running:
             launcher.stop(status.name)
@@ -89,19 +89,35 @@ def _duties(context: Context) -> list[Duty]:
     from perijove_hub.catalog.duty import CrawlDuty
     from perijove_hub.culling.duty import CullDuty
     from perijove_hub.files.duty import HomeDuty
+    from perijove_hub.gpus.duty import GpuDuty
     from perijove_hub.jobs.duty import JobDuty
     from perijove_hub.kernels.duty import KernelDuty
     from perijove_hub.models.duty import DeploymentDuty
+    from perijove_hub.usage.duty import UsageDuty
+    from perijove_hub.usage.quota_duty import QuotaDuty
 
-    launcher = LocalLauncher(context.data.workloads)
+    launcher = choose_launcher(context)
     return [
+        *_network_duties(context),
         JobDuty(context, launcher),
         KernelDuty(context, launcher),
         DeploymentDuty(context, launcher),
         CrawlDuty(context),
         CullDuty(context),
         HomeDuty(context),
+        GpuDuty(context),
+        UsageDuty(context),
+        QuotaDuty(context),
     ]
+
+
+def _network_duties(context: Context) -> list[Duty]:
+    if context.topology.spawner != "docker":
+        return []
+    from perijove_hub.engine.duty import FirewallDuty
+    from perijove_hub.images.duty import BuildDuty
+
+    return [FirewallDuty(context), BuildDuty(context)]
 
 
 def _alone(context: Context, stopping: threading.Event) -> bool:

@@ -17,11 +17,15 @@ from perijove_hub.context import Context
 from perijove_hub.culling.routes import router as culling
 from perijove_hub.experiments.routes import router as experiments
 from perijove_hub.files.routes import router as files
+from perijove_hub.gpus.routes import router as gpus
 from perijove_hub.identity import Identifier
+from perijove_hub.images.routes import router as images
 from perijove_hub.jobs.routes import router as jobs
 from perijove_hub.kernels.routes import router as kernels
 from perijove_hub.models.routes import router as models
 from perijove_hub.shares.routes import router as shares
+from perijove_hub.usage.pages import router as pages
+from perijove_hub.usage.routes import router as usage
 
 PREFIX = "/services/perijove"
 API = f"{PREFIX}/api/v1"
@@ -51,12 +55,16 @@ def create_app(context: Context | None) -> FastAPI:
         culling,
         experiments,
         files,
+        gpus,
+        images,
         jobs,
         kernels,
         models,
         shares,
+        usage,
     ):
         app.include_router(router, prefix=API)
+    app.include_router(pages, prefix=PREFIX)
 
     @app.get(f"{API}/whoami", tags=["identity"])
     async def whoami(principal: Reader) -> Principal:

@@ -33,7 +33,7 @@ class GpuDuty:
     """Reads the inventory and takes back leases; bears being killed anywhere."""
 
     name = "gpus"
-    period = 30
+    period = 30.0
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -121,7 +121,9 @@ def _add_services(c: Any, context: Context, topology: Topology) -> None:
         }
         for name in SERVICES
     ]
-    services.append({"name": "perijove-cli", "api_token": context.data.secret("service-cli")})
+    for name in ("cli", "metrics"):
+        token = context.data.secret(f"service-{name}")
+        services.append({"name": f"perijove-{name}", "api_token": token})
     c.JupyterHub.services.extend(services)
 
 

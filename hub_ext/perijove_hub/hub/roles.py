@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from perijove_hub.access import VERBS, scope
+from perijove_hub.access import METRICS, VERBS, scope
 
 #: The services users' tokens may reach.
 SERVICES = ("perijove", "mlflow", "serve")
@@ -12,7 +12,7 @@ SERVICES = ("perijove", "mlflow", "serve")
 #: What the Hub calls each of our verbs on its token page.
 CUSTOM_SCOPES: dict[str, dict[str, Any]] = {
     scope(verb): {"description": meaning} for verb, meaning in VERBS.items()
-}
+} | {scope(METRICS): {"description": "Read Perijove's figures for Prometheus; no user has it"}}
 
 _REACH = [f"access:services!service={name}" for name in SERVICES]
 _VERBS = [scope(verb) for verb in VERBS]
@@ -58,6 +58,12 @@ SERVICE_ROLES: list[dict[str, Any]] = [
             "shutdown",
             "read:hub",
         ],
+    },
+    {
+        "name": "perijove-metrics",
+        "description": "Prometheus: read Perijove's figures, and nothing else",
+        "services": ["perijove-metrics"],
+        "scopes": ["access:services!service=perijove", scope(METRICS)],
     },
 ]
 

@@ -27,7 +27,7 @@ class UsageDuty:
     """
 
     name = "usage"
-    period = 30
+    period = 30.0
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -38,7 +38,7 @@ class QuotaDuty:
     """Looks at every group with a quota; what it knows is in the database."""
 
     name = "quotas"
-    period = 30
+    period = 30.0
 
     def __init__(self, context: Context, *, grace: timedelta = GRACE) -> None:
         self._context = context
