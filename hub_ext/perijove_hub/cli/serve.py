@@ -45,6 +45,8 @@ def _serve(app: Any, host: str, port: int) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,
+        # Whoever is held up by a slow kernel answers no pings, and is not gone for that.
+        ws_ping_timeout=None,
     )
 
 

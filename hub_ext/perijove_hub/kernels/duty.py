@@ -63,6 +63,7 @@ class KernelDuty:
         self._settings = context.settings
         self._in_containers = context.topology.spawner == "docker"
         self._asked = self._checked = float("-inf")
+        self._told: set[str] = set()
 
     def tick(self) -> None:
         """Look once at every kernel and take its next step; one that fails harms no other."""
@@ -260,6 +261,7 @@ class KernelDuty:
         """Stop what shall stop, and record what has ended."""
         if status is not None and status.phase is Phase.running:
             if row.stop_requested:
+                self._stop(status.name)
                 if row.state != KernelState.stopping.value:
                     with self._context.database.session() as session:
                         ledger.change(
@@ -268,7 +270,6 @@ class KernelDuty:
                             from_=[KernelState.starting, KernelState.running],
                             state=KernelState.stopping.value,
                         )
-                self._launcher.stop(status.name)
             return
         if row.stop_requested:
             self._finish(row, KernelState.ended, row.reason)
@@ -307,9 +308,16 @@ class KernelDuty:
             if name in wanted:
                 continue
             if status.phase is Phase.running:
-                self._launcher.stop(name)
+                self._stop(name)
             else:
                 self._launcher.remove(name)
+        self._told &= here.keys()
+
+    def _stop(self, name: str) -> None:
+        """Ask a workload to end, once: each time is the beginning of its grace."""
+        if name not in self._told:
+            self._launcher.stop(name)
+            self._told.add(name)
 
     def _look_after(self, rows: Sequence[KernelRow]) -> None:
         """See who is idle and whose quota is used up, every few seconds."""

@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import shutil
-import stat
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,13 +25,14 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from perijove_hub.context import Context
 from perijove_hub.engine import Mount, Names, Sandbox, firewall
 from perijove_hub.engine.client import connect, reaching
+from perijove_hub.engine.exceptions import EngineDown
+from perijove_hub.engine.ready import IMAGE
 from perijove_hub.engine.sandbox import UID
 from perijove_hub.files import measure
-from perijove_hub.launch import inside
+from perijove_hub.launch import inside, plain
 from perijove_hub.launch.workload import LaunchError, NameTaken, Phase, Status, Workload
+from perijove_hub.up.exceptions import StartError
 
-#: What workloads without an image of their own are made from.
-IMAGE = "perijove/cpu:latest"
 #: Where a workload finds its directory; also its ``HOME``.
 DIRECTORY = "/workload"
 #: Memory of a workload that names none, MiB: no container goes without a limit.
@@ -108,7 +108,7 @@ class DockerLauncher:
 
     def logs(self, name: str, offset: int, limit: int) -> tuple[bytes, int]:
         """Return at most ``limit`` bytes of output from byte ``offset``, and the next offset."""
-        content = _read(self._folder(name) / "log", offset, limit)
+        content = plain.read(self._folder(name) / "log", offset, limit) or b""
         return content, offset + len(content)
 
     def directory(self, name: str) -> Path:
@@ -175,9 +175,11 @@ class DockerLauncher:
 
     def _close_network(self) -> None:
         if not firewall.in_force(self._names):
-            firewall.enforce(
-                self._names, self._context.topology, self._context.settings.network.allow
-            )
+            allow = self._context.settings.network.allow
+            try:
+                firewall.enforce(self._names, self._context.topology, allow)
+            except StartError as error:
+                raise EngineDown(f"containers' network is not closed: {error}") from None
 
     def _describe(self, workload: Workload, staged: Path, folder: Path) -> Path:
         directory = workload.directory
@@ -380,7 +382,7 @@ def _ending(name: str, folder: Path, spec: dict[str, Any], state: dict[str, Any]
 def _said(folder: Path) -> dict[str, Any]:
     """Read what the container wrote of its end; nothing in it is taken for granted."""
     try:
-        document = json.loads(_read(folder / "end", 0, 4096))
+        document = json.loads(plain.read(folder / "end", 0, 4096) or b"")
         code, peak = document["exit_code"], document["peak"]
         return {
             "exit_code": int(code),
@@ -452,19 +454,6 @@ def _is_locked(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def _read(path: Path, offset: int, limit: int) -> bytes:
-    """Read a file the container can write; its name it cannot change."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return b""
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
-        file.seek(offset)
-        return file.read(limit)
 
 
 def _json(path: Path) -> dict[str, Any]:

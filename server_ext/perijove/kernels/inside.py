@@ -81,7 +81,8 @@ class Agent(socketserver.ThreadingTCPServer):
         self.secret = secret
         self.activity = activity
         self.setup: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._configured = threading.Lock()
+        self._lock = threading.Lock()
+        self._key: str | None = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked."""
@@ -89,7 +90,7 @@ class Agent(socketserver.ThreadingTCPServer):
             case "status":
                 return {
                     "ok": True,
-                    "configured": self._configured.locked(),
+                    "configured": self._key is not None,
                     **self.activity.report(),
                 }
             case "interrupt":
@@ -97,10 +98,13 @@ class Agent(socketserver.ThreadingTCPServer):
                 os.kill(os.getpid(), signal.SIGINT)
                 return {"ok": True}
             case "setup" if isinstance(request.get("key"), str) and request["key"]:
-                if not self._configured.acquire(blocking=False):
-                    return {"ok": False, "error": "it has been set up before"}
-                self.setup.put(request)
-                return {"ok": True}
+                with self._lock:
+                    first, self._key = self._key is None, self._key or request["key"]
+                if first:
+                    self.setup.put(request)
+                # Who did not hear the answer says it again; nobody else has the key.
+                same = hmac.compare_digest(self._key.encode(), request["key"].encode())
+                return {"ok": same}
         return {"ok": False, "error": "unknown request"}
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -1,0 +1,166 @@
+"""A kernel's sockets on this machine's loopback, carried to wherever the kernel is.
+
+Each TCP connection to one of five local ports becomes a WebSocket to the control plane, which
+connects it to the kernel's container. One piece at a time is on its way in each direction, so
+that who reads slowly slows down who writes. A connection that is lost is closed here too:
+ZeroMQ makes a new one by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from perijove.exceptions import PerijoveError
+
+#: The sockets that are carried, in this order.
+CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
+LOOPBACK = "127.0.0.1"
+#: Bytes read at a time.
+PIECE = 64 * 1024
+#: Seconds for which a new connection is held while its other end cannot be reached. ZeroMQ
+#: gives up a greeting that is not answered after 30.
+HOLD = 25.0
+#: Answers to a handshake that trying again does not change.
+FINAL = frozenset({400, 401, 403, 404, 405, 422})
+
+
+class TunnelError(PerijoveError):
+    """The kernel could not be told what it needs."""
+
+
+class _Straight(connect):
+    """Connects to the address it was given, and to no other with the user's token."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Follow nothing."""
+        return exc
+
+
+class Tunnel:
+    """Five local ports. Every method runs on the background loop."""
+
+    def __init__(self, url: str, token: str, log: Any) -> None:
+        self._base = f"ws{url.rstrip('/').removeprefix('http')}/api/v1/kernels"
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._log = log
+        self._kernel: str | None = None
+        self._servers: list[asyncio.Server] = []
+        self._links: set[asyncio.Task[None]] = set()
+        self.ports: list[int] = []
+
+    async def open(self, ports: Sequence[int] = (0, 0, 0, 0, 0)) -> None:
+        """Listen; 0 is any free port. Raises ``OSError``."""
+        for channel, port in zip(CHANNELS, ports, strict=True):
+            server = await asyncio.start_server(partial(self._accept, channel), LOOPBACK, port)
+            self._servers.append(server)
+            self.ports.append(server.sockets[0].getsockname()[1])
+
+    def lead_to(self, kernel_id: str) -> None:
+        """Carry connections to this kernel."""
+        self._kernel = kernel_id
+
+    async def set_up(self, message: dict[str, Any]) -> None:
+        """Tell a kernel that has just started what it is; raises ``TunnelError``."""
+        for _ in range(3):
+            try:
+                link = await self._reach("setup")
+                async with link:
+                    await link.send(json.dumps({"do": "setup", **message}).encode() + b"\n")
+                    answer = json.loads(await link.recv())
+            except (OSError, WebSocketException, ValueError):
+                continue
+            if isinstance(answer, dict) and answer.get("ok") is True:
+                return
+            break
+        raise TunnelError("The remote kernel could not be set up. Start it again.")
+
+    async def close(self) -> None:
+        """Close everything."""
+        for server in self._servers:
+            server.close()
+        for link in list(self._links):
+            link.cancel()
+        await asyncio.gather(*self._links, return_exceptions=True)
+
+    def _accept(
+        self, channel: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        link = asyncio.create_task(self._carry(channel, reader, writer))
+        self._links.add(link)
+        link.add_done_callback(self._links.discard)
+
+    async def _carry(
+        self, channel: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            async with await self._reach(channel) as link:
+                await _either(_out(reader, link), _in(link, writer))
+        except (OSError, WebSocketException) as error:
+            self._log.debug("channel %s: %s", channel, type(error).__name__)
+        finally:
+            writer.close()
+
+    async def _reach(self, channel: str) -> ClientConnection:
+        """Connect to the other end, again and again for ``HOLD`` seconds.
+
+        Raises what the last try raised.
+        """
+        deadline = asyncio.get_running_loop().time() + HOLD
+        pause = 0.05
+        while True:
+            try:
+                return await _Straight(
+                    f"{self._base}/{self._kernel}/channels/{channel}",
+                    additional_headers=self._headers,
+                    # Kernel messages are compressed or small, and time matters more.
+                    compression=None,
+                    proxy=None,
+                    max_queue=2,
+                    open_timeout=10,
+                    close_timeout=1,
+                    # A reader that is held up by a slow kernel answers no pings either.
+                    ping_timeout=None,
+                )
+            except (OSError, WebSocketException) as error:
+                final = isinstance(error, InvalidStatus) and error.response.status_code in FINAL
+                if final:
+                    # Or ZeroMQ would come back ten times a second.
+                    await asyncio.sleep(2)
+                if final or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+
+async def _out(reader: asyncio.StreamReader, link: ClientConnection) -> None:
+    while piece := await reader.read(PIECE):
+        await link.send(piece)
+
+
+async def _in(link: ClientConnection, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            piece = await link.recv(decode=False)
+            writer.write(piece)
+            await writer.drain()
+
+
+async def _either(*halves: asyncio._CoroutineLike[None]) -> None:
+    """Run both until one has ended; raises what that one raises."""
+    tasks = [asyncio.create_task(half) for half in halves]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,239 @@
+"""A control plane with an API that can be killed, a worker, and kernels as local processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+
+from perijove_hub.api.app import API
+from perijove_hub.context import Context, Topology
+from perijove_hub.kernels import duty
+from perijove_hub.launch.local import LocalLauncher
+from perijove_hub.paths import DataDir
+from perijove_hub.store.migrate import upgrade
+from perijove_hub.store.models import GpuRow, KernelRow
+from tests.fixtures.hub import Hub
+from tests.fixtures.processes import answers, free_port, pythonpath, wait_until
+
+SETTINGS = """
+[workspaces]
+default_size = "small"
+[workspaces.sizes.small]
+memory_mb = 1024
+[workspaces.sizes.tiny]
+memory_mb = 512
+gpus = 0
+[workspaces.sizes.gpu]
+memory_mb = 1024
+gpus = 1
+price = 2.0
+[workspaces.sizes.half]
+memory_mb = 1024
+gpus = 0.5
+groups = ["risk"]
+[workspaces.sizes.cluster]
+memory_mb = 1024
+gpus = 64
+"""
+
+
+@dataclass
+class Platform:
+    """The API as a process, the worker's duty as a thread, and who to be towards them."""
+
+    root: Path
+    hub: Hub
+    config: Path
+    context: Context = field(init=False)
+    launcher: LocalLauncher = field(init=False)
+    _api: subprocess.Popen[bytes] | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _worker: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        data = DataDir.open(self.root)
+        shutil.copytree(self.hub.data.secrets, data.secrets, dirs_exist_ok=True)
+        topology = Topology.load(self.hub.data.run / "topology.json")
+        replace(topology, api_port=free_port(), mlflow_port=free_port()).save(
+            data.run / "topology.json"
+        )
+        self.context = Context.open(self.root, self.config)
+        upgrade(self.context.database)
+        self.launcher = LocalLauncher(data.workloads)
+        for user in ("ada", "grace"):
+            (data.homes / user).mkdir()
+        with self.context.database.session() as session:
+            session.add(GpuRow(id="GPU-0"))
+
+    @property
+    def url(self) -> str:
+        return self.context.topology.api_url
+
+    def start_api(self) -> None:
+        """Start the API and wait until it answers."""
+        with (self.root / "api.log").open("ab") as out:
+            self._api = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "perijove_hub.cli", "api"),
+                    *("--data-dir", str(self.root), "--config", str(self.config)),
+                ],
+                stdout=out,
+                stderr=out,
+                env={**os.environ, "PYTHONPATH": pythonpath()},
+            )
+        wait_until(lambda: answers(f"{self.url}/api/health"), what="the API")
+
+    def kill_api(self) -> None:
+        """Take it away as a crash does."""
+        assert self._api is not None
+        self._api.send_signal(signal.SIGKILL)
+        self._api.wait(10)
+
+    def start_worker(self) -> None:
+        """Do the kernels' duty, from nothing but database and launcher."""
+        self._stop = threading.Event()
+        work = duty.KernelDuty(self.context, self.launcher)
+
+        def repeat() -> None:
+            while not self._stop.wait(0.1):
+                work.tick()
+
+        self._worker = threading.Thread(target=repeat, daemon=True)
+        self._worker.start()
+
+    def stop_worker(self) -> None:
+        """Leave everything as it is."""
+        self._stop.set()
+        if self._worker is not None:
+            self._worker.join(20)
+
+    def client(self, user: str | None = "ada", *, token: str | None = None) -> httpx.Client:
+        """Return a client of the API with a user's token."""
+        if user is not None:
+            token = token or self.hub.token(user)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(
+            base_url=self.context.topology.api_url.removesuffix("/services/perijove") + API,
+            headers=headers,
+            timeout=30,
+            trust_env=False,
+        )
+
+    def row(self, kernel_id: str) -> KernelRow:
+        with self.context.database.reading() as session:
+            return session.get_one(KernelRow, kernel_id)
+
+    def change(self, kernel_id: str, do: Callable[[KernelRow], object]) -> None:
+        """Change a row behind everybody's back."""
+        with self.context.database.session() as session:
+            do(session.get_one(KernelRow, kernel_id))
+
+    def close(self) -> None:
+        """End everything that was started."""
+        self.stop_worker()
+        if self._api is not None and self._api.poll() is None:
+            self._api.terminate()
+            self._api.wait(15)
+        for status in self.launcher.list():
+            self.launcher.stop(status.name)
+        wait_until(
+            lambda: all(s.phase.value != "running" for s in self.launcher.list()),
+            what="the kernels' end",
+        )
+        self.context.database.close()
+
+
+@pytest.fixture(scope="session")
+def platform(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One for all tests here; each leaves it without kernels."""
+    folder = tmp_path_factory.mktemp("kernels")
+    config = folder / "perijove.toml"
+    config.write_text(SETTINGS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duty, "ASK_EVERY", 0.5)
+        found = Platform(folder / "data", hub, config)
+        found.start_api()
+        found.start_worker()
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+@pytest.fixture
+def ada(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """ada's Jupyter server is this process; her kernels end with the test."""
+    with platform.client("ada") as client:
+        token = client.headers["Authorization"].removeprefix("Bearer ")
+        monkeypatch.setenv("PERIJOVE_URL", platform.url)
+        monkeypatch.setenv("PERIJOVE_TOKEN", token)
+        yield client
+        for kernel in client.get("/kernels").json()["items"]:
+            client.delete(f"/kernels/{kernel['id']}")
+        wait_until(lambda: not client.get("/kernels").json()["items"], what="the kernels' end")
+
+
+class Manager(AsyncKernelManager):
+    """A kernel manager whose kernel is remote."""
+
+    def __init__(self, size: str = "small", **config: Any) -> None:
+        super().__init__(kernel_name="perijove-test")
+        self._kernel_spec = KernelSpec(
+            argv=["python"],
+            display_name="Python (GPU)",
+            language="python",
+            interrupt_mode="message",
+            env={"GREETING": "hello"},
+            metadata={
+                "kernel_provisioner": {
+                    "provisioner_name": "perijove",
+                    "config": {"size": size, **config},
+                }
+            },
+        )
+
+
+@contextlib.asynccontextmanager
+async def running(
+    size: str = "small", **more: Any
+) -> AsyncIterator[tuple[Manager, AsyncKernelClient]]:
+    """A remote kernel and a client of it."""
+    manager = Manager(size)
+    await manager.start_kernel(**more)
+    client = manager.client()
+    client.start_channels()
+    try:
+        await client.wait_for_ready(timeout=30)
+        yield manager, client
+    finally:
+        client.stop_channels()
+        await manager.shutdown_kernel(now=True)
+
+
+async def execute(client: AsyncKernelClient, code: str, timeout: float = 30) -> str:
+    """Run ``code`` and return what it prints; an error raises ``AssertionError``."""
+    printed: list[str] = []
+
+    def hear(message: dict[str, Any]) -> None:
+        if message["msg_type"] == "stream":
+            printed.append(message["content"]["text"])
+
+    reply = await client.execute_interactive(code, output_hook=hear, timeout=timeout)
+    content = reply["content"]
+    assert content["status"] == "ok", content
+    return "".join(printed)
