@@ -21,7 +21,7 @@ def write(folder: Path, name: str, content: bytes) -> Path:
     The file appears whole or not at all. Returns its path; raises ``PerijoveError`` for a name
     that is not one file's own, and ``OSError``.
     """
-    if Path(name).name != name or name in (".", "..") or "\0" in name:
+    if Path(name).name != name or name in ("", "..") or "\0" in name:
         raise PerijoveError(f"'{name}' is no file's name.")
     folder.mkdir(exist_ok=True)
     stem, suffix = Path(name).stem, Path(name).suffix
