@@ -109,7 +109,17 @@ def main() -> None:
         folder = Path(name)
         port, data = free_port(), folder / "data"
         command = [sys.executable, "-m", "perijove_hub.cli"]
-        up = [*command, "up", "--demo", "--port", str(port), "--data-dir", str(data)]
+        up = [
+            *command,
+            "up",
+            "--demo",
+            "--spawner",
+            "local",
+            "--port",
+            str(port),
+            "--data-dir",
+            str(data),
+        ]
         with running(up, folder):
             seconds_until(
                 lambda: "is ready at" in (folder / "log").read_text(), since=time.monotonic()

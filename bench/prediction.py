@@ -153,7 +153,17 @@ def platform(folder: Path) -> Iterator[tuple[Path, bytes, Callable[[float], Figu
     """Run Perijove with the model deployed; yields it, a request, and how to measure."""
     port, data, model = free_port(), folder / "data", folder / "model"
     command = [sys.executable, "-m", "perijove_hub.cli"]
-    up = [*command, "up", "--demo", "--port", str(port), "--data-dir", str(data)]
+    up = [
+        *command,
+        "up",
+        "--demo",
+        "--spawner",
+        "local",
+        "--port",
+        str(port),
+        "--data-dir",
+        str(data),
+    ]
     with running(up, folder):
         seconds_until(lambda: "is ready at" in (folder / "log").read_text(), since=time.monotonic())
         asked = [*command, "token", "ada", "--data-dir", str(data)]

@@ -167,7 +167,17 @@ def perijove() -> Figures:
         url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "perijove_hub.cli"]
         began = time.monotonic()
-        up = [*command, "up", "--demo", "--port", str(port), "--data-dir", str(data)]
+        up = [
+            *command,
+            "up",
+            "--demo",
+            "--spawner",
+            "local",
+            "--port",
+            str(port),
+            "--data-dir",
+            str(data),
+        ]
         with running(up, folder):
             boot = seconds_until(lambda: answers(f"{url}/hub/health"), since=began)
             ready = seconds_until(

@@ -262,6 +262,8 @@ class JobSettings(Section):
 
     memory_mb: int = Field(default=4096, ge=64)
     timeout_s: int = Field(default=6 * 3600, ge=1)
+    disk_mb: int = Field(default=10_240, ge=10)
+    """Most that a run's files and log may take, in MiB; watched, in containers only."""
     concurrency: int = Field(default=4, ge=1)
     """Most runs at once on one worker."""
 

@@ -151,4 +151,9 @@ def _docker(*, needed: bool) -> Finding:
     if answer.returncode:
         fix = "Start it (systemctl start docker) for --spawner docker; local ones do without."
         return Finding("docker", bad, "the Docker engine does not answer", fix)
-    return Finding("docker", "ok", f"engine {answer.stdout.strip()}")
+    from perijove_hub.engine.ready import why_not
+
+    engine = f"engine {answer.stdout.strip()}"
+    if reason := why_not():
+        return Finding("docker", bad, f"{engine} cannot be used", reason)
+    return Finding("docker", "ok", f"{engine}, with our images and a firewall")

@@ -21,7 +21,7 @@ from perijove_hub.up.exceptions import StartError
 @click.option(
     "--spawner",
     type=click.Choice(["local", "docker"]),
-    help="How workspaces run.  [default: local]",
+    help="How workspaces run.  [default: docker where it can be used, else local]",
 )
 def up(
     data_dir: Path, config: Path | None, port: int | None, demo: bool, spawner: str | None
@@ -41,16 +41,14 @@ def up(
 def _up(
     context: Context, *, port: int | None, demo: bool, spawner: str | None, began: float
 ) -> None:
-    from perijove_hub.hub import accounts
-    from perijove_hub.store.migrate import upgrade
-    from perijove_hub.up.demo import make_demo
+    from perijove_hub.up.closed import closed_network
     from perijove_hub.up.lock import sole_supervisor
     from perijove_hub.up.part import end_leftover
-    from perijove_hub.up.parts import lay_out, make_parts
+    from perijove_hub.up.parts import lay_out
     from perijove_hub.up.proxy import check_version, find_proxy
-    from perijove_hub.up.supervisor import Supervisor
 
     settings, data = context.settings, context.data
+    spawner = _choose_spawner(spawner or settings.hub.spawner)
     proxy = find_proxy(settings)
     check_version(proxy)
     with sole_supervisor(data.run / "up.lock"):
@@ -60,31 +58,74 @@ def _up(
         topology, proxy_api = lay_out(
             context,
             port=port or settings.hub.port,
-            spawner=spawner or settings.hub.spawner or "local",
+            spawner=spawner,
         )
         topology.save(data.run / "topology.json")
         context = Context.open(data.root, context.config)
         click.echo(f"Perijove keeps its state in {data.root}")
-        upgrade(context.database)
-        passwords = make_demo(context) if demo else {}
-        if not accounts.every(context.database) or (demo and "ada" in passwords):
-            admin = accounts.ensure(context.database, "admin", admin=True)
-            passwords = {**({"admin": admin} if admin else {}), **passwords}
-        if topology.spawner == "local":
-            from perijove_hub.hub.spawner import WARNING
+        with closed_network(context):
+            passwords = _prepare(context, demo=demo)
+            if topology.spawner == "local":
+                from perijove_hub.hub.spawner import WARNING
 
-            click.secho(f"  {WARNING}", fg="yellow")
-        parts = make_parts(context, proxy=proxy, proxy_api=proxy_api)
-        supervisor = Supervisor(context, parts, click.echo)
-        supervisor.handle_signals()
-        try:
-            supervisor.start()
-            _announce(topology.public_url, passwords, time.monotonic() - began)
-            supervisor.watch()
-        finally:
-            click.echo("Stopping…")
-            supervisor.stop()
-            click.echo("Stopped.")
+                click.secho(f"  {WARNING}", fg="yellow")
+            _run(context, proxy=proxy, proxy_api=proxy_api, passwords=passwords, began=began)
+
+
+def _prepare(context: Context, *, demo: bool) -> dict[str, str]:
+    """Bring the database up to date; return the passwords of accounts made now."""
+    from perijove_hub.hub import accounts
+    from perijove_hub.store.migrate import upgrade
+    from perijove_hub.up.demo import make_demo
+
+    upgrade(context.database)
+    passwords = make_demo(context) if demo else {}
+    if not accounts.every(context.database) or (demo and "ada" in passwords):
+        admin = accounts.ensure(context.database, "admin", admin=True)
+        passwords = {**({"admin": admin} if admin else {}), **passwords}
+    return passwords
+
+
+def _choose_spawner(asked: str | None) -> str:
+    """Return how workspaces run, and say why when nobody has decided. Raises ``StartError``."""
+    if asked == "local":
+        return asked
+    from perijove_hub.engine.ready import why_not
+
+    reason = why_not()
+    if asked is None:
+        click.echo(
+            f"Without Docker, because {reason}"
+            if reason
+            else "With Docker: an engine with our images answers. --spawner local does without."
+        )
+    elif reason:
+        raise StartError(f"--spawner docker: {reason}")
+    return "local" if reason else "docker"
+
+
+def _run(
+    context: Context,
+    *,
+    proxy: list[str],
+    proxy_api: int,
+    passwords: dict[str, str],
+    began: float,
+) -> None:
+    from perijove_hub.up.parts import make_parts
+    from perijove_hub.up.supervisor import Supervisor
+
+    parts = make_parts(context, proxy=proxy, proxy_api=proxy_api)
+    supervisor = Supervisor(context, parts, click.echo)
+    supervisor.handle_signals()
+    try:
+        supervisor.start()
+        _announce(context.topology.public_url, passwords, time.monotonic() - began)
+        supervisor.watch()
+    finally:
+        click.echo("Stopping…")
+        supervisor.stop()
+        click.echo("Stopped.")
 
 
 def _announce(url: str, passwords: dict[str, str], seconds: float) -> None:

@@ -10,12 +10,12 @@ import docker
 import requests
 from docker.errors import APIError, DockerException
 
+from perijove_hub.engine.exceptions import EngineDown
+
+__all__ = ["EngineDown", "answers", "connect", "reaching"]
+
 #: Seconds an ordinary question to the engine may take.
 TIMEOUT = 60.0
-
-
-class EngineDown(Exception):
-    """The engine does not answer; ``str()`` says what to do. Trying again later is right."""
 
 
 def connect(timeout: float = TIMEOUT) -> docker.DockerClient:

@@ -14,6 +14,7 @@ def workspace_environment(topology: Topology) -> dict[str, str | Callable[[Any],
     Values may be callables of the spawner, as JupyterHub allows. The MLflow client reads
     its token from a variable of its own, so the same token stands under both names.
     """
+    topology = topology.inside
     return {
         "PERIJOVE_URL": topology.api_url,
         "PERIJOVE_SERVE_URL": topology.gateway_url,

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from perijove.types.jobs import RunState
 from perijove_hub.context import Context
+from perijove_hub.engine.exceptions import EngineDown
 from perijove_hub.identity import issue_run_token
 from perijove_hub.jobs import ledger, limits, owners, reasons, scratch, workload
 from perijove_hub.jobs.names import workload_name
@@ -225,7 +226,9 @@ class Executor:
                 run,
                 job=job.name,
                 folder=folder,
+                image=version.image_digest,
                 limits=limited,
+                disk_mb=self._context.settings.jobs.disk_mb,
                 topology=self._context.topology,
                 token=token,
             )
@@ -234,6 +237,11 @@ class Executor:
             # Started before, by a worker that died before it could say so: watch that one.
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
+        except EngineDown:
+            # Not the run's fault: the next step queues it again.
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         except (LaunchError, OSError, KeyError, ValueError) as error:
             self._could_not_start(run, name, folder, error)
             return

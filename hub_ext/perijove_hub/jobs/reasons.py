@@ -10,6 +10,8 @@ from perijove_hub.launch import Phase, Status
 from perijove_hub.store.models import RunRow
 
 SHUT_DOWN = "Perijove was shut down while it ran."
+ENGINE = "The Docker engine was shut down while it ran. Run it again."
+DISK = "Its files took more disk than a run may have. Write less, or to a folder that is kept."
 VANISHED = (
     "Its process vanished without a word: somebody killed it, or the machine was restarted. "
     "Run it again."
@@ -27,6 +29,10 @@ def explain(run: RunRow, status: Status, outcome: Outcome | None, *, limits: Res
     state, reason = RunState.failed, _failure(status, outcome)
     if status.cause == "memory":
         reason = f"It used more than its {limits.memory_mb} MiB of memory (peak {peak:.0f} MiB)."
+    elif status.cause == "disk":
+        reason = DISK
+    elif status.cause == "engine":
+        state, reason = RunState.lost, ENGINE
     elif status.cause == "timeout":
         reason = f"It ran longer than its {limits.timeout_s} s."
     elif status.cause == "stopped":

@@ -26,7 +26,7 @@ from perijove_hub.api.paging import Cursor, Limit
 from perijove_hub.jobs.render import HTML_HEADERS, as_html
 from perijove_hub.jobs.runs import RunService
 from perijove_hub.jobs.service import JobService, JobSort
-from perijove_hub.launch.local import LocalLauncher
+from perijove_hub.launch.choose import launcher
 
 router = APIRouter(tags=["jobs"], route_class=CheckedRoute)
 
@@ -40,7 +40,7 @@ def _jobs(ctx: Ctx) -> JobService:
 
 
 def _runs(ctx: Ctx) -> RunService:
-    return RunService(ctx, LocalLauncher(ctx.data.workloads))
+    return RunService(ctx, launcher(ctx))
 
 
 Jobs = Annotated[JobService, Depends(_jobs)]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 from perijove.runner.outcome import Ending, Outcome
 from perijove.types.jobs import Progress
+from perijove_hub.launch import plain
 
 NOTEBOOK, PARAMETERS = "notebook.ipynb", "parameters.json"
 OUTPUT, EVENTS = "output.ipynb", "events.jsonl"
@@ -45,7 +44,7 @@ def sweep(root: Path, used: Iterable[Path]) -> None:
 
 def output(folder: Path) -> bytes | None:
     """Return the output notebook; ``None`` when there is none, or it is too large to keep."""
-    content = _read(folder / OUTPUT, 0, MAX_OUTPUT + 1)
+    content = plain.read(folder / OUTPUT, 0, MAX_OUTPUT + 1)
     return content if content and len(content) <= MAX_OUTPUT else None
 
 
@@ -65,7 +64,7 @@ class Events:
     def update(self) -> bool:
         """Read on; tell whether progress has changed."""
         before = self.progress
-        while content := _read(self._path, self._offset, MAX_EVENTS) or b"":
+        while content := plain.read(self._path, self._offset, MAX_EVENTS) or b"":
             whole, newline, _ = content.rpartition(b"\n")
             if not newline:
                 # A line still being written, or one too long to be an event.
@@ -103,16 +102,3 @@ def _outcome(event: dict[str, Any]) -> Outcome:
         error=str(event.get("error", ""))[:500],
         line=int(line) if line is not None else None,
     )
-
-
-def _read(path: Path, offset: int, limit: int) -> bytes | None:
-    """Read a file that untrusted code may have replaced: no links, no pipes."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        file.seek(offset)
-        return file.read(limit)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from perijove.types.jobs import Resources
@@ -22,16 +21,18 @@ def describe(
     *,
     job: str,
     folder: Path,
+    image: str | None,
     limits: Resources,
+    disk_mb: int,
     topology: Topology,
     token: str,
 ) -> Workload:
-    """Describe the process of a run's next attempt."""
+    """Describe the process of a run's next attempt; ``image`` is a digest."""
     return Workload(
         name=workload_name(run.id, run.attempt),
         kind=Kind.task,
         command=(
-            sys.executable,
+            "python",
             "-m",
             "perijove.runner",
             scratch.NOTEBOOK,
@@ -39,9 +40,11 @@ def describe(
             *("--output", scratch.OUTPUT),
             *("--events", scratch.EVENTS),
         ),
-        environment=_environment(run, job=job, folder=folder, topology=topology),
+        environment=_environment(run, job=job, topology=topology.inside),
         secrets={"PERIJOVE_TOKEN": token, "MLFLOW_TRACKING_TOKEN": token},
         directory=folder,
+        image=image,
+        disk_mb=disk_mb,
         memory_mb=limits.memory_mb,
         timeout_s=limits.timeout_s,
         grace_s=GRACE,
@@ -49,9 +52,8 @@ def describe(
     )
 
 
-def _environment(run: RunRow, *, job: str, folder: Path, topology: Topology) -> dict[str, str]:
+def _environment(run: RunRow, *, job: str, topology: Topology) -> dict[str, str]:
     environment = {
-        "HOME": str(folder),
         # What MLflow and others take for the user's name.
         "USER": run.owner,
         "LOGNAME": run.owner,
@@ -64,6 +66,7 @@ def _environment(run: RunRow, *, job: str, folder: Path, topology: Topology) -> 
         "PERIJOVE_RUN_ID": run.id,
         "PERIJOVE_JOB": job,
     }
-    if path := os.environ.get("PYTHONPATH"):
+    # A path of this machine says nothing inside a container.
+    if topology.spawner == "local" and (path := os.environ.get("PYTHONPATH")):
         environment["PYTHONPATH"] = path
     return environment

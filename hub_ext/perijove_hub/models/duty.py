@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select
 
@@ -110,7 +110,7 @@ class DeploymentDuty:
                 self._lost(row, "The replica vanished", lost=True)
         elif status.phase is Phase.running:
             if row.state == "starting":
-                self._await_ready(row, since=status.started_at or row.created_at)
+                self._await_ready(row, status)
         else:
             cause = replica.cause(
                 self._launcher, status, memory_mb=self._context.settings.models.memory_mb
@@ -119,7 +119,7 @@ class DeploymentDuty:
                 row,
                 cause,
                 # Stopped, but not by us: whoever shuts the machine down says nothing of the model.
-                lost=status.phase is Phase.gone or status.cause == "stopped",
+                lost=status.phase is Phase.gone or status.cause in ("stopped", "engine"),
                 hopeless=status.exit_code == replica.CANNOT_LOAD,
             )
 
@@ -149,13 +149,13 @@ class DeploymentDuty:
             return  # another worker was faster: the next look adopts it
         log.info("started %s for deployment %s", row.workload, deployment.name)
 
-    def _await_ready(self, row: ReplicaRow, *, since: datetime) -> None:
-        found = replica.address(self._launcher, row.workload)
+    def _await_ready(self, row: ReplicaRow, status: Status) -> None:
+        found = replica.address(self._launcher, status)
         if found is not None:
             with self._context.database.session() as session:
                 ledger.ready(session, row.workload, found)
             log.info("%s is ready at %s", row.workload, found)
-        elif utcnow() > since + LOADING:
+        elif utcnow() > (status.started_at or row.created_at) + LOADING:
             self._launcher.stop(row.workload)
             self._lost(row, f"The model was not loaded after {LOADING.seconds // 60} minutes")
 

@@ -95,6 +95,7 @@ class ModelFiles:
         try:
             with self._open_registry(workspace) as registry:
                 registry.download(model, version, into=partial)
+            _let_read(partial)
             partial.rename(folder)
         except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -103,6 +104,12 @@ class ModelFiles:
             if not isinstance(error, ProblemError | OSError):
                 log.exception("fetching %s version %s failed", model, version)
             raise
+
+
+def _let_read(folder: Path) -> None:
+    """Let a container's user read the files; nobody else gets into the folder around them."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _alive(partial: str) -> bool:

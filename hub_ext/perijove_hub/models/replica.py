@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import httpx
 
 from perijove_hub.context import Context
-from perijove_hub.launch import Kind, Launcher, Status, Workload
+from perijove_hub.engine import Mount
+from perijove_hub.launch import Kind, Launcher, Status, Workload, plain
 from perijove_hub.store.models import DeploymentRow, ReplicaRow
 
 #: The file in the workload's directory in which a replica says where it listens, or what failed.
@@ -18,9 +18,11 @@ ANNOUNCE = "replica.json"
 #: Its exit status when it cannot load the model; see ``perijove.replica.__main__``.
 CANNOT_LOAD = 3
 
-#: Only the gateway may reach a replica, which asks nobody who they are. In Docker mode
-#: workspaces reach ``topology.host``.
+#: Only the gateway may reach a replica, which asks nobody who they are: a process listens on
+#: loopback, a container where only its host reaches it.
 LOOPBACK = "127.0.0.1"
+#: Where a container finds the model's files, and listens.
+MODEL, PORT = "/model", 8080
 
 _LOG_BYTES = 64 * 1024
 
@@ -33,22 +35,26 @@ def workload_name(deployment: DeploymentRow, generation: int, attempt: int) -> s
 def workload(context: Context, deployment: DeploymentRow, row: ReplicaRow, model: Path) -> Workload:
     """Describe the process: it gets the model's files and no credentials at all."""
     environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    if path := os.environ.get("PYTHONPATH"):
+    contained = context.topology.spawner == "docker"
+    # A path of this machine says nothing inside a container.
+    if not contained and (path := os.environ.get("PYTHONPATH")):
         environment["PYTHONPATH"] = path
     return Workload(
         name=row.workload,
         kind=Kind.service,
         command=(
-            sys.executable,
+            "python",
             "-m",
             "perijove.replica",
-            *("--model", str(model)),
-            *("--host", LOOPBACK),
-            *("--port", "0"),
+            *("--model", MODEL if contained else str(model)),
+            *("--host", "0.0.0.0" if contained else LOOPBACK),  # noqa: S104
+            *("--port", str(PORT if contained else 0)),
             *("--announce", ANNOUNCE),
             *("--name", row.workload),
         ),
         environment=environment,
+        image=deployment.image_digest,
+        mounts=(Mount(str(model.absolute()), MODEL, read_only=True),),
         memory_mb=context.settings.models.memory_mb,
         labels={"kind": "replica", "id": deployment.id, "attempt": str(row.attempt)},
     )
@@ -57,21 +63,24 @@ def workload(context: Context, deployment: DeploymentRow, row: ReplicaRow, model
 def announced(launcher: Launcher, name: str) -> dict[str, str]:
     """Read what the replica wrote: ``address`` or ``error``; empty before it did."""
     try:
-        document = json.loads((launcher.directory(name) / ANNOUNCE).read_bytes())
-    except (OSError, ValueError, KeyError):
+        # As long as a path may be and an error is cut; the model's code may have written it.
+        document = json.loads(plain.read(launcher.directory(name) / ANNOUNCE, 0, 65536) or b"")
+    except (ValueError, KeyError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 
 
-def address(launcher: Launcher, name: str) -> str | None:
+def address(launcher: Launcher, status: Status) -> str | None:
     """Return where the replica answers, or ``None`` as long as it does not.
 
-    Only the port is taken from what it wrote: a model's code could write anything there.
+    Only the port is taken from what it wrote, and of a container not even that: a model's code
+    could write anything there.
     """
+    name = status.name
     _, _, port = str(announced(launcher, name).get("address", "")).rpartition(":")
     if not port.isdigit() or not 1024 <= int(port) <= 65535:
         return None
-    found = f"{LOOPBACK}:{port}"
+    found = f"{status.address}:{PORT}" if status.address else f"{LOOPBACK}:{port}"
     try:
         response = httpx.get(
             f"http://{found}/ping",

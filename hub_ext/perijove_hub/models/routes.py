@@ -13,7 +13,7 @@ from perijove_hub.api.auth import Deployer, Reader
 from perijove_hub.api.body import CheckedRoute
 from perijove_hub.api.dependencies import Ctx, IdempotencyKey, OwnToken
 from perijove_hub.api.paging import Cursor, Limit
-from perijove_hub.launch.local import LocalLauncher
+from perijove_hub.launch.choose import launcher
 from perijove_hub.models.registry import Registry
 from perijove_hub.models.service import Deployments
 
@@ -89,5 +89,4 @@ def deployment_logs(
     offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> LogChunk:
     """Read the log of the newest replica, from byte ``offset``."""
-    launcher = LocalLauncher(context.data.workloads)
-    return Deployments(context).logs(principal, name, launcher=launcher, offset=offset)
+    return Deployments(context).logs(principal, name, launcher=launcher(context), offset=offset)

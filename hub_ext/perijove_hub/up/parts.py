@@ -6,6 +6,8 @@ import sys
 from importlib import resources
 
 from perijove_hub.context import Context, Topology
+from perijove_hub.engine.exceptions import EngineDown
+from perijove_hub.up.exceptions import StartError
 from perijove_hub.up.part import Part
 from perijove_hub.up.ports import claim, pick
 
@@ -20,9 +22,7 @@ def lay_out(context: Context, *, port: int, spawner: str) -> tuple[Topology, int
     claim(LOOPBACK, port)
     host = LOOPBACK
     if spawner == "docker":
-        from perijove_hub.hub.docker import IMAGE, bridge_address
-
-        host = bridge_address(IMAGE)
+        host = _bridge(context)
     try:
         before = context.topology
         hub_port: int | None = int(before.hub_api_url.rsplit(":", 1)[1].split("/")[0])
@@ -46,6 +46,16 @@ def lay_out(context: Context, *, port: int, spawner: str) -> tuple[Topology, int
         spawner=spawner,
     )
     return topology, proxy_api
+
+
+def _bridge(context: Context) -> str:
+    """Return the host's address on the containers' network."""
+    from perijove_hub.engine import Names, network
+
+    try:
+        return network.ensure(Names.of(context.data.root))
+    except EngineDown as error:
+        raise StartError(str(error)) from None
 
 
 def make_parts(context: Context, *, proxy: list[str], proxy_api: int) -> list[Part]:

@@ -11,6 +11,7 @@ from types import FrameType
 import httpx
 
 from perijove_hub.context import Context
+from perijove_hub.engine.exceptions import EngineDown
 from perijove_hub.up.exceptions import StartError
 from perijove_hub.up.part import EX_CONFIG, Part
 from perijove_hub.worker import stop_all
@@ -84,7 +85,10 @@ class Supervisor:
         others = [part for part in self._parts if part is not proxy]
         for group in (others, [proxy] if proxy else []):
             self._end(group)
-        stop_all(self._context)
+        try:
+            stop_all(self._context)
+        except EngineDown as error:
+            self._say(f"  containers could not be stopped: {error}")
 
     def _end(self, parts: Sequence[Part]) -> None:
         for part in parts:
