@@ -77,6 +77,10 @@ def stop_all(context: Context) -> None:
     for status in launcher.list():
         if status.phase is Phase.running:
             launcher.stop(status.name)
+    if context.topology.spawner == "docker":
+        from perijove_hub.pool.duty import PoolDuty
+
+        PoolDuty(context).drain()
     deadline = time.monotonic() + STOP_TIMEOUT
     while any(status.phase is Phase.running for status in launcher.list()):
         if time.monotonic() > deadline:
@@ -116,8 +120,9 @@ def _network_duties(context: Context) -> list[Duty]:
         return []
     from perijove_hub.engine.duty import FirewallDuty
     from perijove_hub.images.duty import BuildDuty
+    from perijove_hub.pool.duty import PoolDuty
 
-    return [FirewallDuty(context), BuildDuty(context)]
+    return [FirewallDuty(context), BuildDuty(context), PoolDuty(context)]
 
 
 def _alone(context: Context, stopping: threading.Event) -> bool:

@@ -450,6 +450,8 @@ class WarmRow(Base):
     container: Mapped[str] = mapped_column(primary_key=True)
     digest: Mapped[str] = mapped_column(String(80))
     size: Mapped[str]
+    recipe: Mapped[str] = mapped_column(String(32))
+    """What it was made of, as a digest: only a start that wants just that may claim it."""
     slot: Mapped[str] = mapped_column(String(64))
     """Its folder under the data directory's ``slots``."""
     state: Mapped[str] = mapped_column(String(16), default="starting")

@@ -118,6 +118,7 @@ def upgrade() -> None:
     sa.Column('container', sa.String(length=255), nullable=False),
     sa.Column('digest', sa.String(length=80), nullable=False),
     sa.Column('size', sa.String(length=255), nullable=False),
+    sa.Column('recipe', sa.String(length=32), nullable=False),
     sa.Column('slot', sa.String(length=64), nullable=False),
     sa.Column('state', sa.String(length=16), nullable=False),
     sa.Column('claimed_by', sa.String(length=255), nullable=True),
