@@ -12,6 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from perijove_hub.context import Context
 from perijove_hub.files.acl import share_with_group
 from perijove_hub.files.exceptions import FilesError
+from perijove_hub.files.homes import homes_place
+from perijove_hub.files.places import Folder
 from perijove_hub.store.models import SharedFolderRow
 
 #: The first number of a shared folder's group, past those that systems give to people.
@@ -27,12 +29,7 @@ def prepare(context: Context, name: str, folder: Path) -> None:
 
     Raises ``FilesError``.
     """
-    root = context.data.root
-    if folder in (root, *root.parents) or root in folder.parents:
-        raise FilesError(
-            f"files.shared.{name}: {folder} holds, or lies in, Perijove's data directory "
-            f"{root}, whose secrets people would see. Choose another place."
-        )
+    _keep_apart(context, name, folder)
     if folder.is_dir():
         return
     try:
@@ -66,6 +63,22 @@ def group_of(folder: Path) -> int | None:
     except OSError:
         return None
     return gid if gid >= _LEAST_GID else None
+
+
+def _keep_apart(context: Context, name: str, folder: Path) -> None:
+    """Refuse a place from which people would see secrets, or each other's homes."""
+    private = {context.data.root: "secrets"}
+    homes = homes_place(context)
+    if isinstance(homes, Folder):
+        private[homes.path] = "homes"
+    shown = folder.resolve()
+    for path, what in private.items():
+        real = path.resolve()
+        if shown == real or shown in real.parents or real in shown.parents:
+            raise FilesError(
+                f"files.shared.{name}: {folder} holds, or lies in, {path}, whose {what} people "
+                "would see. Choose another place."
+            )
 
 
 def _number(context: Context, name: str) -> int:
