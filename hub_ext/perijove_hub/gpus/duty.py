@@ -14,7 +14,7 @@ from perijove_hub.context import Context
 from perijove_hub.gpus import inventory
 from perijove_hub.store import audit
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import GpuLeaseRow, KernelRow, ReplicaRow, RunRow
+from perijove_hub.store.models import GpuLeaseRow, ReplicaRow, RunRow
 from perijove_hub.usage import alive
 from perijove_hub.usage.alive import Alive
 
@@ -91,6 +91,8 @@ def _holders(session: Session, seen: Alive) -> dict[str, set[str]]:
     """Return who may hold leases, by kind; a kind that cannot be known now is left out.
 
     Too many rather than too few: what any of engine, Hub and database thinks alive is alive.
+    Remote kernels are left out: their own duty gives back what they hold, and keeps it for a
+    while for one that died and is restarted.
     """
     found: dict[str, set[str]] = {}
     containers = seen.containers
@@ -104,12 +106,9 @@ def _holders(session: Session, seen: Alive) -> dict[str, set[str]]:
             select(ReplicaRow.workload).where(ReplicaRow.state.in_(("starting", "ready")))
         )
     )
-    found["kernel"] = set(
-        session.scalars(select(KernelRow.id).where(KernelRow.state.not_in(("ended", "failed"))))
-    )
     for container in containers:
         if container.kind in found:
-            found[container.kind] |= {container.holder, container.name}
+            found[container.kind].add(container.holder)
     return found
 
 

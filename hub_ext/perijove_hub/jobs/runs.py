@@ -12,7 +12,7 @@ from perijove_hub.access import may_change
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound, Refused
-from perijove_hub.jobs import wire
+from perijove_hub.jobs import quota, wire
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.jobs.service import find
 from perijove_hub.jobs.values import checked
@@ -151,6 +151,8 @@ class RunService:
                 return wire.run(_find(session, principal, done)[0], job.name)
             version = _version(session, job, body.version)
             values = checked(wire.parameters(version), body.parameters, field="parameters")
+            if reason := quota.refusal(session, self._context.settings, job):
+                raise Refused(reason, fix="Wait until then, or ask an administrator for more.")
             row = RunRow(
                 job_id=job.id,
                 version=version.version,

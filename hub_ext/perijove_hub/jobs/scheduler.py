@@ -9,11 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from perijove.types.jobs import RunState
 from perijove_hub.context import Context
-from perijove_hub.jobs import schedule, wire
+from perijove_hub.jobs import quota, schedule, wire
 from perijove_hub.store import audit
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import JobRow, RunRow, ScheduleRow
+from perijove_hub.store.models import JobRow, RunRow, ScheduleRow, utcnow
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,9 @@ class Scheduler:
             slot=slot,
             parameters=row.parameters,
         )
+        if reason := quota.refusal(session, self._context.settings, job):
+            # Written down as a run, where its owner looks for it.
+            run.state, run.reason, run.ended_at = RunState.failed.value, reason, utcnow()
         try:
             with session.begin_nested():
                 session.add(run)

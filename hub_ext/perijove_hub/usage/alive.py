@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 
 from perijove_hub.context import Context
 from perijove_hub.engine import Names
+from perijove_hub.engine.exceptions import EngineDown
 from perijove_hub.exceptions import Unavailable
 from perijove_hub.workspaces import servers
 from perijove_hub.workspaces.servers import Server
 
 log = logging.getLogger(__name__)
 
-#: What the label ``perijove.kind`` means here, by name or by the letter in a container's name.
-KINDS = {"w": "workspace", "k": "kernel", "b": "build"}
+#: What the label ``perijove.kind`` of a workspace is, as a word or as the letter in its name.
+WORKSPACE = ("workspace", "w")
+#: The same for what a launcher starts.
+TASK = "t"
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,9 @@ class Container:
     id: str
     name: str
     kind: str
-    """``workspace``, ``kernel``, ``run``, ``replica``, ``build`` or ``pool``."""
+    """``workspace``, ``kernel``, ``run``, ``replica``, or another that nothing is charged for."""
     holder: str
-    """``USER/SERVER`` of a workspace, else its id."""
+    """``USER/SERVER`` of a workspace, the workload of a replica, else an id."""
     user: str
     created_at: datetime
 
@@ -55,7 +58,7 @@ def look(context: Context) -> Alive:
 
 def _containers(context: Context) -> list[Container] | None:
     # Not everybody who runs Perijove has the Docker SDK.
-    from perijove_hub.engine.client import EngineDown, connect, reaching
+    from perijove_hub.engine.client import connect, reaching
 
     label = f"perijove={Names.of(context.data.root).key}"
     try:
@@ -75,10 +78,17 @@ def _containers(context: Context) -> list[Container] | None:
 
 def _container(number: str, names: list[str], labels: dict[str, str], created: int) -> Container:
     kind = labels.get("perijove.kind", "")
-    user = labels.get("perijove.user", "")
-    kind = KINDS.get(kind, kind)
-    holder = labels.get("perijove.id", "")
-    if kind == "workspace":
-        holder = f"{user}/{labels.get('perijove.server', '')}"
+    holder, user = labels.get("perijove.id", ""), labels.get("perijove.user", "")
+    if kind == TASK:
+        kind, holder = _task(holder)
+    elif kind in WORKSPACE:
+        kind, holder = "workspace", f"{user}/{labels.get('perijove.server', '')}"
     name = names[0].lstrip("/") if names else ""
     return Container(number, name, kind, holder, user, datetime.fromtimestamp(created, UTC))
+
+
+def _task(workload: str) -> tuple[str, str]:
+    """Return what a launcher's name for a workload stands for: ``run-ID-1`` is the run ID."""
+    kind, _, rest = workload.partition("-")
+    # A replica's record is named as its workload is.
+    return kind, workload if kind == "replica" else rest.rpartition("-")[0]
