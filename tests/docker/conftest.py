@@ -85,7 +85,7 @@ def engine() -> Iterator[None]:
 def image(engine: None) -> str:
     """The workspace's image, built from this checkout."""
     built = subprocess.run(
-        [sys.executable, ROOT / "images" / "build"], capture_output=True, text=True
+        [sys.executable, ROOT / "images" / "build", "cpu"], capture_output=True, text=True
     )
     assert built.returncode == 0, built.stderr
     return "perijove/cpu:latest"
