@@ -13,7 +13,6 @@ and sets those too.
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,22 +157,20 @@ def _embed_accounts(c: Any, context: Context) -> None:
 
 
 def _embed_spawner(c: Any, context: Context, topology: Topology) -> None:
+    from perijove_hub.hub import pages, starting
+
+    # Starts wait in our own line, which people see; the Hub would answer 429.
+    c.JupyterHub.concurrent_spawn_limit = 0
+    c.Spawner.start_timeout = starting.PATIENCE
+    c.Spawner.http_timeout = 60
+    c.Spawner.options_form = pages.form
+    c.Spawner.options_from_form = starting.options_from_form
+    c.Spawner.apply_user_options = starting.accept_options
     if topology.spawner == "docker":
         from perijove_hub.hub import docker
 
         docker.embed(c, context, topology)
         return
-    from perijove_hub.files.homes import local_homes
-    from perijove_hub.hub.spawner import LocalSpawner, tutorial_path
+    from perijove_hub.hub import spawner
 
-    c.JupyterHub.spawner_class = LocalSpawner
-    c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
-    if os.geteuid() == 0:
-        # JupyterLab refuses to run as root unless told to, after the Hub has waited for it.
-        c.Spawner.args = ["--allow-root"]
-    c.LocalSpawner.homes = str(local_homes(context))
-    c.Spawner.default_url = "/lab"
-    c.Spawner.start_timeout = 120
-    c.Spawner.http_timeout = 60
-    if "demo" in context.settings.catalog.sources:
-        c.LocalSpawner.tutorial = tutorial_path()
+    spawner.embed(c, context)

@@ -1,185 +1,411 @@
-"""Workspaces in Docker: DockerSpawner, with the limits it leaves out."""
+"""Workspaces in Docker: a container each, made from ``engine.Sandbox``, started by image id."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import secrets
-import shutil
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import docker
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, NotFound
 from dockerspawner import DockerSpawner
-from tornado.web import HTTPError
-from traitlets import Bool, Unicode, default
+from sqlalchemy import select
+from traitlets import Unicode, default
 
+from perijove_hub import files
 from perijove_hub.context import Context, Topology
-from perijove_hub.hub.spawner import home_of, tutorial_path
-from perijove_hub.up.exceptions import StartError
+from perijove_hub.engine import Names, Sandbox, firewall, memory
+from perijove_hub.engine.client import EngineDown, connect, reaching
+from perijove_hub.engine.sandbox import HOME
+from perijove_hub.hub.spawner import tutorial_path
+from perijove_hub.hub.starting import CannotStart, Starting
+from perijove_hub.pool.claiming import claim
+from perijove_hub.store.models import WorkspaceRow
+from perijove_hub.workspaces import endings, ledger
+from perijove_hub.workspaces.choice import Choice
+from perijove_hub.workspaces.queue import Line
 
-#: The bridge that workspaces share; they reach the host and the world through it, but not
-#: each other.
-NETWORK = "perijove"
-#: The image's user, and the owner of homes when the Hub runs as root.
-IMAGE_UID = 1000
-HOME = "/home/perijove"
-IMAGE = "perijove/cpu:latest"
-#: Processes and threads of one workspace.
-PIDS = 2048
+T = TypeVar("T")
 
-
-def bridge_address(image: str | None = None) -> str:
-    """Make sure of engine, network and ``image``; return the host's address on the network.
-
-    Raises ``StartError``.
-    """
-    try:
-        client = docker.from_env()
-        try:
-            network = _network(client)
-            if image is not None:
-                client.images.get(image)
-        finally:
-            client.close()
-    except ImageNotFound:
-        raise StartError(
-            f"the image {image} is not on this Docker engine. Build it with images/build from "
-            "a checkout."
-        ) from None
-    except DockerException as error:
-        raise StartError(
-            f"no Docker engine can be used ({error}). Start it, point DOCKER_HOST at it, or "
-            "use --spawner local."
-        ) from None
-    return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
-
-
-def _network(client: docker.DockerClient) -> Any:
-    try:
-        return client.networks.get(NETWORK)
-    except NotFound:
-        client.networks.create(
-            NETWORK,
-            driver="bridge",
-            options={"com.docker.network.bridge.enable_icc": "false"},
-            check_duplicate=True,
-        )
-        # What create returns lacks the addresses.
-        return client.networks.get(NETWORK)
+#: Where the server listens in its container.
+PORT = 8888
+#: The container's label with the Hub's address that it was started with.
+HUB = "perijove.hub"
+#: What opens, by interface. code-server and RStudio stand behind the image's own proxy.
+PATHS = {
+    "lab": "/lab",
+    "notebook": "/tree",
+    "terminal": "/terminals/1",
+    "code-server": "/code-server/",
+    "rstudio": "/rstudio/",
+}
+#: Engine calls at the same time; DockerSpawner's own has one thread for all users.
+CALLS = 32
+#: Seconds between two tries to remove something while the engine is away.
+RETRY = 2.0
 
 
 def embed(c: Any, context: Context, topology: Topology) -> None:
     """Spawn workspaces as containers."""
+    PerijoveDockerSpawner.context = context
+    PerijoveDockerSpawner.line = Line(context.settings.workspaces.concurrent_starts)
     c.JupyterHub.spawner_class = PerijoveDockerSpawner
     c.JupyterHub.hub_connect_ip = topology.host
-    c.PerijoveDockerSpawner.image = IMAGE
-    c.PerijoveDockerSpawner.mem_limit = "4096M"
-    c.PerijoveDockerSpawner.homes = str(context.data.homes)
-    c.PerijoveDockerSpawner.prefix = container_prefix(context.data.root)
-    c.Spawner.default_url = "/lab"
-    c.Spawner.start_timeout = 120
-    c.Spawner.http_timeout = 60
+    # Past the firewall's redirect, so that a Hub on another port finds its workspaces again.
+    c.Spawner.hub_connect_url = topology.inside.hub_api_url.removesuffix("/hub/api")
     if "demo" in context.settings.catalog.sources:
         c.PerijoveDockerSpawner.tutorial = tutorial_path()
+    remove_unrecorded(context)
 
 
-def container_prefix(data: Path) -> str:
-    """Name the containers of one data directory apart from others' on the same engine."""
-    return f"perijove-{hashlib.sha256(str(data).encode()).hexdigest()[:8]}"
+def remove_unrecorded(context: Context) -> None:
+    """Remove workspaces that no start has completed: the Hub was killed in the middle.
 
-
-class PerijoveDockerSpawner(DockerSpawner):  # type: ignore[misc]
-    """One container per workspace: no root, no capabilities, nothing writable but the home.
-
-    The image is the administrator's choice: a user who names another is refused.
+    Called before the Hub serves anybody, so nothing is being started. Without an engine the
+    record alone is mended, and the next start removes what is in its way.
     """
+    names = Names.of(context.data.root)
+    with context.database.reading() as session:
+        recorded = set(session.scalars(select(WorkspaceRow.container)))
+    try:
+        client = connect(timeout=10)
+        try:
+            with reaching():
+                label = [f"perijove={names.key}", "perijove.kind=w"]
+                for one in client.api.containers(all=True, filters={"label": label}):
+                    if one["Id"] not in recorded:
+                        _remove(client.api, one["Id"])
+        finally:
+            client.close()
+    except EngineDown:
+        pass
+    with context.database.session() as session:
+        ledger.mend(session)
 
-    homes = Unicode(help="Folder of the users' home folders, on the engine's host").tag(config=True)
+
+class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
+    """One container per workspace: no root, no capabilities, nothing writable but the home."""
+
+    local = False
+
     tutorial = Unicode(help="A notebook put in every new home").tag(config=True)
 
-    network_name = Unicode(NETWORK, help="Docker network of the workspaces").tag(config=True)
-    remove = Bool(True, help="Remove the container when it stops").tag(config=True)
-    notebook_dir = Unicode(HOME, help="Where JupyterLab opens").tag(config=True)
+    _calls: ClassVar[ThreadPoolExecutor] = ThreadPoolExecutor(CALLS, "docker")
+    _engine: ClassVar[docker.DockerClient | None] = None
+    #: Kills for memory that its user was told of.
+    _kills = 0
+    #: The last peak of memory, in bytes; gone with the container when it dies.
+    _peak: int | None = None
 
-    @default("pull_policy")  # type: ignore[untyped-decorator]
-    def _never_pull(self) -> str:
-        # Whoever owns our image's name in some registry must not get to run it here.
-        return "never"
-
-    @default("format_volume_name")  # type: ignore[untyped-decorator]
-    def _name_as_is(self) -> Any:
-        # Paths are not templates: one with braces in it is still that path.
-        return lambda template, spawner: template
+    @default("object_name")  # type: ignore[untyped-decorator]
+    def _object_name_default(self) -> str:
+        # No two users or servers collide in it, and nobody else's container has it.
+        return self.names.container("w", self.user.name, self.name)
 
     @property
-    def home(self) -> Path:
-        """This user's home on the host."""
-        return home_of(Path(self.homes), self.user.name)
+    def names(self) -> Names:
+        """Names on the engine."""
+        return Names.of(self.context.data.root)
 
-    async def start(self) -> tuple[str, int]:
-        """Make the home on first use, and start the container with it."""
-        self._furnish()
-        address: tuple[str, int] = await super().start()
-        return address
+    @property
+    def container(self) -> str | None:
+        """The container's id."""
+        return self.object_id or None
 
-    async def check_allowed(self, image: str) -> str:
-        """Return the image an allowed choice stands for; refuse any other with 400."""
+    async def call(self, work: Callable[[Any], T]) -> T:
+        """Run ``work`` with the engine's API, beside others'. Raises ``EngineDown``."""
+        return await asyncio.get_running_loop().run_in_executor(self._calls, self._with, work)
+
+    @classmethod
+    def _with(cls, work: Callable[[Any], T]) -> T:
+        if cls._engine is None:
+            cls._engine = connect()
+        with reaching():
+            return work(cls._engine.api)
+
+    # --- starting -----------------------------------------------------------------------
+
+    async def check_ready(self) -> None:
+        """Refuse when the engine is away or its containers' network is open."""
         try:
-            allowed: str = await super().check_allowed(image)
-        except HTTPError:
-            # The Hub has stored the choice for the next start, which would fail again.
-            self.orm_spawner.user_options = {}
-            raise
-        return allowed
-
-    def _furnish(self) -> None:
-        make_home(self.home, Path(self.tutorial) if self.tutorial else None)
-        owner = self.home.lstat()
-        uid = IMAGE_UID if os.geteuid() == 0 else os.geteuid()
-        if owner.st_uid != uid:
-            raise PermissionError(
-                f"{self.home} belongs to user {owner.st_uid} and a container's user is {uid}. It "
-                f"was made by --spawner local: give it over with chown -R {uid}:{uid}."
+            await self.call(lambda api: api.ping())
+        except EngineDown as error:
+            raise _away(error) from None
+        names = self.names
+        closed = asyncio.get_running_loop().run_in_executor(self._calls, firewall.in_force, names)
+        if not await closed:
+            raise CannotStart(
+                "The containers' network is not closed, so nothing is started on it.",
+                fix="Try again in half a minute; an administrator sees why in the worker's log.",
+                reason="firewall",
+                status=503,
             )
-        if self.tutorial and os.path.lexists(self.home / Path(self.tutorial).name):
-            self.default_url = f"/lab/tree/{Path(self.tutorial).name}"
-        self.volumes = {str(self.home): HOME}
-        self.extra_create_kwargs = {
-            "user": f"{owner.st_uid}:{owner.st_gid}",
-            "labels": {"perijove.user": self.user.name},
-        }
-        self.extra_host_config = {
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "pids_limit": PIDS,
-            "read_only": True,
-            "tmpfs": {"/tmp": "rw,nosuid,nodev,exec,mode=1777,size=1g"},  # noqa: S108
+
+    async def launch(self, choice: Choice, gpus: Sequence[str]) -> tuple[str, int]:
+        """Make the home, then claim a waiting container or make one."""
+        try:
+            mounts, groups = await self._furnish()
+            self.news.say("home", "Your home is ready")
+            self._open(choice)
+            self._kills, self._peak = 0, None
+            sandbox = Sandbox(
+                self.names.network,
+                memory_mb=choice.limits.memory_mb,
+                cpu=choice.limits.cpu,
+                gpus=gpus,
+                mounts=mounts,
+                groups=groups,
+                labels=self._labels(),
+            )
+            environment = self.get_env()
+            command = await self._command(choice)
+            address = await self._claim(choice, sandbox, environment, command)
+            if address is None:
+                address = await self._make(choice, sandbox, environment, command)
+        except EngineDown as error:
+            raise _away(error) from error
+        except files.FilesError as error:
+            raise CannotStart(f"Your files cannot be had: {error}", reason="files") from error
+        except APIError as error:
+            raise CannotStart(
+                f"The Docker engine refuses your workspace: {error.explanation}",
+                fix="Choose another size or image, or tell an administrator.",
+                reason="engine",
+            ) from error
+        return address, PORT
+
+    async def _furnish(self) -> tuple[list[Any], list[int]]:
+        context, who = self.context, self.who
+        tutorial = Path(self.tutorial) if self.tutorial else None
+
+        def furnish() -> tuple[list[Any], list[int]]:
+            files.furnish(context, who.name, tutorial)
+            mounts = files.mounts(context, user=who.name, groups=who.groups)
+            return mounts, files.gids(context, groups=who.groups)
+
+        return await asyncio.get_running_loop().run_in_executor(self._calls, furnish)
+
+    def _open(self, choice: Choice) -> None:
+        """Set what JupyterHub's own ``get_env`` reads."""
+        self.image = choice.digest
+        self.mem_limit = choice.limits.memory_mb * 2**20
+        self.cpu_limit = choice.limits.cpu
+        self.notebook_dir = HOME
+        self.default_url = PATHS[choice.interface.value]
+        home = files.home_of(self.context, self.user.name)
+        if choice.interface.value == "lab" and self.tutorial and home is not None:
+            name = Path(self.tutorial).name
+            # By lstat, because what lies in a home may be a link to anywhere.
+            if _is_there(home / name):
+                self.default_url = f"/lab/tree/{name}"
+
+    def _labels(self) -> dict[str, str]:
+        return {
+            **self.names.labels,
+            "perijove.kind": "w",
+            "perijove.user": self.user.name,
+            "perijove.server": self.name,
+            HUB: self.context.topology.inside.hub_api_url,
         }
 
     def get_env(self) -> dict[str, str]:
-        """Say who is at home where, whichever number the container's user has."""
+        """Say who is at home where, and in what they work."""
         env: dict[str, str] = super().get_env()
         env.update(HOME=HOME, USER=self.user.name, LOGNAME=self.user.name)
+        if self.choice is not None:
+            env.update(
+                PERIJOVE_IMAGE=self.choice.image or "",
+                PERIJOVE_IMAGE_DIGEST=self.choice.digest or "",
+                PERIJOVE_SIZE=self.choice.size,
+            )
         return env
 
+    async def _command(self, choice: Choice) -> list[str]:
+        """Return the image's own command, with what JupyterHub adds. Raises ``CannotStart``."""
+        try:
+            found = await self.call(lambda api: api.inspect_image(choice.digest))
+        except NotFound:
+            raise CannotStart(
+                f"The image {choice.image} is no longer on the Docker engine.",
+                fix="Choose another version or image, or build it again.",
+                reason="image",
+            ) from None
+        command: list[str] = [*(found["Config"].get("Cmd") or []), *self.get_args()]
+        return command
 
-def make_home(home: Path, tutorial: Path | None) -> None:
-    """Make a new home in one step, with a copy of ``tutorial``; leave an existing one alone.
+    async def _claim(
+        self, choice: Choice, sandbox: Sandbox, environment: dict[str, str], command: list[str]
+    ) -> str | None:
+        """Take a waiting container of the pool; ``None`` when none fits."""
+        if sandbox.gpus:
+            # A container that waits has no device.
+            return None
+        context, user, server = self.context, self.user.name, self.name
+        name = self.object_name
+        await self.call(lambda api: _remove(api, name))
 
-    Once a user has been in a home nothing here writes into it: what looks like a file there
-    may be their link to a file of the Hub's.
-    """
-    if os.path.lexists(home):
+        def work() -> Any:
+            return claim(
+                context,
+                digest=choice.digest or "",
+                size=choice.size,
+                user=user,
+                server=server,
+                environment=environment,
+                command=command,
+                mounts=list(sandbox.mounts),
+                name=name,
+                groups=sandbox.groups,
+            )
+
+        claimed = await asyncio.get_running_loop().run_in_executor(self._calls, work)
+        if claimed is None:
+            return None
+        self.object_id = claimed.container
+        self.news.say("container", "A waiting container is yours")
+        return str(claimed.address)
+
+    async def _make(
+        self, choice: Choice, sandbox: Sandbox, environment: dict[str, str], command: list[str]
+    ) -> str:
+        """Make a container and start it; return its address."""
+        name = self.object_name
+
+        def work(api: Any) -> str:
+            _remove(api, name)
+            made = api.create_container(
+                choice.digest,
+                command,
+                name=name,
+                user=sandbox.user,
+                environment=environment,
+                labels=sandbox.labels,
+                host_config=api.create_host_config(**sandbox.host_config()),
+            )["Id"]
+            return str(made)
+
+        self.object_id = await self.call(work)
+        self.news.say("container", "Your container is made")
+        await self.call(lambda api: api.start(self.object_id))
+        found = await self.call(lambda api: api.inspect_container(self.object_id))
+        return str(found["NetworkSettings"]["Networks"][sandbox.network]["IPAddress"])
+
+    # --- looking and stopping -----------------------------------------------------------
+
+    async def poll(self) -> int | str | None:
+        """Return ``None`` while it runs, and while nobody can tell.
+
+        One that has ended is removed at once, with all it held, and its user is told why.
+        """
+        if not self.object_id:
+            return 0
+        try:
+            found = await self.call(lambda api: api.inspect_container(self.object_id))
+        except NotFound:
+            await self.over(endings.GONE)
+            self.object_id = ""
+            return 1
+        except EngineDown as error:
+            self.log.warning("%s cannot be looked at: %s", self.holder, error)
+            return None
+        labels = found["Config"]["Labels"] or {}
+        here = self.context.topology.inside.hub_api_url
+        if not found["State"]["Running"]:
+            await self._ended(found["State"])
+            return int(found["State"]["ExitCode"] or 1)
+        if labels.get(HUB, here) != here:
+            await asyncio.wait([self._clean(grace=10, ending=endings.MOVED)])
+            return 1
+        await self._watch_memory(found["State"]["Pid"])
+        return None
+
+    async def _ended(self, state: Mapping[str, Any]) -> None:
+        killed = await asyncio.get_running_loop().run_in_executor(
+            self._calls, memory.killed, self.object_id
+        )
+        limit = await self._limit()
+        advice = await self._advice(max(self._peak or 0, limit) if limit else self._peak)
+        ending = endings.of_exit(state, killed=killed, memory=advice)
+        await asyncio.wait([self._clean(grace=0, ending=ending)], timeout=10)
+
+    async def _watch_memory(self, pid: int) -> None:
+        """Tell the user of a process that was killed while the workspace runs on."""
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._calls, memory.of_process, pid)
+        if found is None:
+            return
+        self._peak = found.peak
+        if found.kills <= self._kills:
+            return
+        self._kills = found.kills
+        killed = await loop.run_in_executor(self._calls, memory.killed, self.object_id)
+        text = endings.of_kill(found, killed=killed, advice=await self._advice(None))
+        user, server = self.user.name, self.name
+        await self.writing(
+            lambda session: ledger.note(session, user=user, server=server, ending=text)
+        )
+
+    async def _limit(self) -> int:
+        row = await self.row()
+        size = self.settings.workspaces.sizes.get((row.choice if row else {}).get("size", ""))
+        return size.memory_mb * 2**20 if size else 0
+
+    async def _advice(self, peak: int | None) -> str:
+        row = await self.row()
+        size = str((row.choice if row else {}).get("size", ""))
+        return endings.advice(self.settings, size=size, groups=self.who.groups, peak=peak)
+
+    async def died(self) -> str | None:
+        """Return why it ended and its log's last lines, or ``None`` while it runs."""
+        found = await self.call(lambda api: api.inspect_container(self.object_id))
+        if found["State"]["Running"]:
+            return None
+        if found["State"]["OOMKilled"]:
+            return await self._advice(None)
+        log = await self.call(lambda api: api.logs(self.object_id, tail=3))
+        return str(log.decode(errors="replace"))[-500:].strip()
+
+    async def discard(self, *, grace: float) -> None:
+        """Remove the container, however often the engine must be asked."""
+        target = self.object_id or self.object_name
+        if not target:
+            return
+        stop = grace
+        while True:
+            try:
+                await self.call(partial(_remove, container=target, grace=stop))
+                break
+            except EngineDown as error:
+                self.log.warning("%s is removed when the engine is back: %s", target, error)
+                stop = 0
+                await asyncio.sleep(RETRY)
+        self.object_id = ""
+
+
+def _remove(api: Any, container: str, *, grace: float = 0) -> None:
+    """Stop a container and remove it with what it alone has; one that is gone is fine."""
+    try:
+        if grace:
+            api.stop(container, timeout=int(grace))
+        api.remove_container(container, v=True, force=True)
+    except NotFound:
         return
-    partial = home.with_name(f".new-{secrets.token_hex(8)}")
-    partial.mkdir(mode=0o700)
-    made = [partial]
-    if tutorial is not None:
-        shutil.copyfile(tutorial, partial / tutorial.name)
-        made.append(partial / tutorial.name)
-    if os.geteuid() == 0:
-        for path in made:
-            os.chown(path, IMAGE_UID, IMAGE_UID)
-    partial.rename(home)
+    except APIError as error:
+        # Somebody else is removing it.
+        if error.status_code != 409:
+            raise
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
+def _away(error: EngineDown) -> CannotStart:
+    return CannotStart(f"Nothing can be started now: {error}", reason="engine", status=503)

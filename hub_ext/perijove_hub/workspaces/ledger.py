@@ -22,13 +22,22 @@ from perijove_hub.workspaces.choice import Choice
 
 #: What workspaces are in the tables of leases and usage.
 KIND = "workspace"
-#: Said of a start that a restart of the Hub has cut short.
-CUT_SHORT = "The Hub was restarted while your workspace was starting. Press Start again."
+#: Written down when a start begins and taken back when it ends, however it does: whoever reads
+#: it later knows that the Hub was killed in between.
+CUT_SHORT = (
+    "The Hub was restarted while your workspace was waiting or starting, so that start is gone. "
+    "Press Start again."
+)
 
 
 def holder(user: str, server: str) -> str:
     """Name a workspace in the tables of leases and usage: ``USER/SERVER``."""
     return f"{user}/{server}"
+
+
+def asking(session: Session, *, user: str, server: str) -> None:
+    """Note that a start has begun."""
+    of(session, user, server).ending = CUT_SHORT
 
 
 def began(
@@ -43,14 +52,19 @@ def began(
     """Record that a workspace runs: what was asked, what it got, from which digest."""
     row = of(session, user, server)
     now = database_now(session)
+    name, _, version = (choice.image or "").partition("@")
     row.choice = {
-        **profile.model_dump(mode="json"),
+        "image": name or profile.image,
+        "version": int(version) if version else None,
+        # Whether the user wants this version, or whichever is current.
+        "pinned": "@" in (profile.image or ""),
+        "runs": choice.image,
+        "digest": choice.digest,
         "size": choice.size,
         "interface": choice.interface.value,
         "group": choice.group,
-        "runs": choice.image,
-        "digest": choice.digest,
-        "idle_after": choice.idle_minutes,
+        # As asked, null for the default of the size.
+        "idle_minutes": profile.idle_minutes,
     }
     row.container = container
     row.started_at, row.ended_at, row.ending = now, None, None
@@ -88,7 +102,11 @@ def ended(session: Session, *, user: str, server: str, ending: str | None) -> No
     leases.release(session, KIND, holder(user, server))
     usage.end(session, KIND, holder(user, server))
     row = session.get(WorkspaceRow, (user, server))
-    if row is None or row.started_at is None or row.ended_at is not None:
+    if row is None:
+        return
+    if row.ending == CUT_SHORT:
+        row.ending = None
+    if row.started_at is None or row.ended_at is not None:
         return
     row.ended_at = database_now(session)
     row.container = None
@@ -108,24 +126,20 @@ def running(session: Session) -> int:
     return session.scalar(select(func.count()).where(*_RUNS)) or 0
 
 
-def ended_before(session: Session, kept: Mapping[str, str]) -> None:
-    """Mend the record after a restart of the Hub: end what no start has completed.
+def mend(session: Session) -> None:
+    """Set the record right after a restart of the Hub: end what no start has completed.
 
     Leases and usage of workspaces that no row says are running are left from a start that the
-    restart cut short. ``kept`` are the containers that are there, by holder.
+    restart cut short.
     """
     runs = {
         holder(row.user, row.server) for row in session.scalars(select(WorkspaceRow).where(*_RUNS))
     }
-    held = set(
-        session.scalars(select(GpuLeaseRow.holder).where(GpuLeaseRow.kind == KIND).distinct())
+    held = session.scalars(select(GpuLeaseRow.holder).where(GpuLeaseRow.kind == KIND))
+    open_ = session.scalars(
+        select(UsageRow.object).where(UsageRow.kind == KIND, UsageRow.ended_at.is_(None))
     )
-    open_ = set(
-        session.scalars(
-            select(UsageRow.object).where(UsageRow.kind == KIND, UsageRow.ended_at.is_(None))
-        )
-    )
-    for name in (held | open_) - runs - kept.keys():
+    for name in {*held, *open_} - runs:
         leases.release(session, KIND, name)
         usage.end(session, KIND, name)
 
@@ -140,11 +154,10 @@ def renamed(session: Session, user: str, old: str, new: str) -> None:
 
 def asked(choice: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was asked for at the last start, as options for the next."""
-    return {
-        key: choice[key]
-        for key in Profile.model_fields
-        if key in choice and choice[key] is not None
-    }
+    options = {key: choice.get(key) for key in Profile.model_fields}
+    if choice.get("pinned"):
+        options["image"] = choice.get("runs")
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def of(session: Session, user: str, server: str) -> WorkspaceRow:
