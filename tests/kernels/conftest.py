@@ -175,17 +175,55 @@ def platform(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
             found.close()
 
 
+@dataclass
+class Someone:
+    """A user as the control plane knows them."""
+
+    http: httpx.Client
+
+    @property
+    def token(self) -> str:
+        return str(self.http.headers["Authorization"].removeprefix("Bearer "))
+
+    def kernels(self, *, over: bool = False) -> list[dict[str, Any]]:
+        """Their kernels, newest first."""
+        found = self.http.get("/kernels", params={"over": over}).raise_for_status().json()
+        return list(found["items"])
+
+    def only(self) -> dict[str, Any]:
+        """The one kernel there is."""
+        [kernel] = self.kernels()
+        return kernel
+
+    def kernel(self, kernel_id: str) -> dict[str, Any]:
+        """One kernel."""
+        return dict(self.http.get(f"/kernels/{kernel_id}").raise_for_status().json())
+
+    def queue(self, size: str) -> str:
+        """Ask for a kernel that nobody will use; return its id."""
+        answer = self.http.post("/kernels", json={"size": size})
+        return str(answer.raise_for_status().json()["id"])
+
+    def interrupt(self, kernel_id: str) -> None:
+        """Interrupt what runs."""
+        self.http.post(f"/kernels/{kernel_id}/interrupt").raise_for_status()
+
+    def stop(self, kernel_id: str) -> None:
+        """Stop a kernel."""
+        self.http.delete(f"/kernels/{kernel_id}").raise_for_status()
+
+
 @pytest.fixture
-def ada(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """ada's Jupyter server is this process; her kernels end with the test."""
+def ada(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Someone]:
+    """ada, whose Jupyter server is this process; her kernels end with the test."""
     with platform.client("ada") as client:
-        token = client.headers["Authorization"].removeprefix("Bearer ")
+        someone = Someone(client)
         monkeypatch.setenv("PERIJOVE_URL", platform.url)
-        monkeypatch.setenv("PERIJOVE_TOKEN", token)
-        yield client
-        for kernel in client.get("/kernels").json()["items"]:
-            client.delete(f"/kernels/{kernel['id']}")
-        wait_until(lambda: not client.get("/kernels").json()["items"], what="the kernels' end")
+        monkeypatch.setenv("PERIJOVE_TOKEN", someone.token)
+        yield someone
+        for kernel in someone.kernels():
+            someone.stop(kernel["id"])
+        wait_until(lambda: not someone.kernels(), what="the kernels' end")
 
 
 class Manager(AsyncKernelManager):
@@ -225,7 +263,7 @@ async def running(
         await manager.shutdown_kernel(now=True)
 
 
-async def execute(client: AsyncKernelClient, code: str, timeout: float = 30) -> str:
+async def execute(client: AsyncKernelClient, code: str, seconds: float = 30) -> str:
     """Run ``code`` and return what it prints; an error raises ``AssertionError``."""
     printed: list[str] = []
 
@@ -233,7 +271,7 @@ async def execute(client: AsyncKernelClient, code: str, timeout: float = 30) -> 
         if message["msg_type"] == "stream":
             printed.append(message["content"]["text"])
 
-    reply = await client.execute_interactive(code, output_hook=hear, timeout=timeout)
+    reply = await client.execute_interactive(code, output_hook=hear, timeout=seconds)
     content = reply["content"]
     assert content["status"] == "ok", content
     return "".join(printed)

@@ -6,7 +6,7 @@ import json
 import socket
 from typing import Any
 
-#: Seconds a process has to answer; one that does not is busy with something.
+#: Seconds it has to answer.
 TIMEOUT = 3.0
 
 
@@ -14,24 +14,19 @@ class NoAnswer(Exception):
     """Nothing listens there, or what does is not the kernel."""
 
 
-class Busy(NoAnswer):
-    """Something listens and says nothing: code that lets no other thread run."""
-
-
 def ask(address: str, port: int, secret: str, what: str) -> dict[str, Any]:
     """Send ``what`` (``status`` or ``interrupt``) and return the answer.
 
-    Raises ``Busy`` or ``NoAnswer``.
+    Raises ``NoAnswer``.
     """
-    request = "".join(json.dumps(line) + "\n" for line in ({"secret": secret}, {"do": what}))
+    request = "".join(
+        json.dumps(line) + "\n" for line in ({"secret": secret, "channel": "setup"}, {"do": what})
+    )
     try:
         with socket.create_connection((address, port), timeout=TIMEOUT) as link:
-            try:
-                link.sendall(request.encode())
-                with link.makefile("rb") as file:
-                    line = file.readline(65_536)
-            except TimeoutError:
-                raise Busy(f"{address}:{port} is there and says nothing") from None
+            link.sendall(request.encode())
+            with link.makefile("rb") as file:
+                line = file.readline(65_536)
     except OSError as error:
         raise NoAnswer(f"{address}:{port}: {error}") from None
     try:

@@ -24,7 +24,7 @@ from perijove_hub.kernels import agent, ledger, reasons, sizes
 from perijove_hub.kernels.workload import (
     LOOPBACK,
     PORT_TAKEN,
-    choose_ports,
+    choose_port,
     describe,
     secret,
     workload_name,
@@ -47,7 +47,7 @@ ASK_EVERY = 10.0
 CHECK_EVERY = 60.0
 #: How long an ended kernel stays in lists.
 REMEMBERED = timedelta(days=7)
-#: Attempts to find ports that are free.
+#: Attempts to find a port that is free.
 PORT_ATTEMPTS = 5
 
 
@@ -147,7 +147,7 @@ class KernelDuty:
                 from_=[KernelState.queued],
                 state=KernelState.starting.value,
                 reason=None,
-                ports=choose_ports(self._context),
+                ports=[choose_port(self._context)],
                 active_at=utcnow(),
             )
         # Started in the same step: whoever waits for it is looking.
@@ -228,7 +228,7 @@ class KernelDuty:
     def _await_ready(self, row: KernelRow, status: Status) -> None:
         address = (status.address or "").rpartition(":")[0] or status.address or LOOPBACK
         try:
-            agent.ask(address, row.ports[5], secret(self._context, row), "status")
+            agent.ask(address, row.ports[0], secret(self._context, row), "status")
         except agent.NoAnswer:
             if utcnow() > (status.started_at or row.updated_at) + STARTING:
                 self._ask_to_stop(row, "It did not listen in time. Start it again.")
@@ -273,7 +273,7 @@ class KernelDuty:
             return
         if row.stop_requested:
             self._finish(row, KernelState.ended, row.reason)
-        elif self._ports_were_taken(row, status):
+        elif self._port_was_taken(row, status):
             with self._context.database.session() as session:
                 ledger.change(
                     session,
@@ -293,7 +293,7 @@ class KernelDuty:
         if status is not None:
             self._launcher.remove(status.name)
 
-    def _ports_were_taken(self, row: KernelRow, status: Status | None) -> bool:
+    def _port_was_taken(self, row: KernelRow, status: Status | None) -> bool:
         return (
             status is not None
             and status.exit_code == PORT_TAKEN
@@ -344,11 +344,8 @@ class KernelDuty:
         """Ask a kernel when it last ran something; ``None`` when it cannot be asked."""
         try:
             answer = agent.ask(
-                row.address or "", row.ports[5], secret(self._context, row), "status"
+                row.address or "", row.ports[0], secret(self._context, row), "status"
             )
-        except agent.Busy:
-            # Code that holds the interpreter for long lets nobody answer, and is running.
-            return utcnow()
         except agent.NoAnswer:
             return None
         idle = answer.get("idle_s")

@@ -136,10 +136,10 @@ class KernelService:
         if row.address is None or row.state != KernelState.running.value:
             raise Conflict(f"The kernel is {row.state}.", fix="Only one that runs is interrupted.")
         try:
-            agent.ask(row.address, row.ports[5], secret(self._context, row), "interrupt")
+            agent.ask(row.address, row.ports[0], secret(self._context, row), "interrupt")
         except agent.NoAnswer:
             raise Unavailable(
-                "The kernel does not listen: its code lets nothing else run, or it is ending.",
+                "The kernel does not answer; it may just be ending.",
                 fix="Try again, or restart it.",
             ) from None
 

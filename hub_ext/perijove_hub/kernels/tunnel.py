@@ -54,7 +54,7 @@ class Place:
     address: str
     port: int
     greeting: bytes
-    """What to say first; only the setup port is told who is asking."""
+    """What to say first: who we are, and which channel is wanted."""
 
 
 async def serve(websocket: WebSocket, kernel_id: str, channel: str) -> None:
@@ -110,10 +110,8 @@ def _find(context: Context, principal: Principal, kernel_id: str, channel: str) 
         raise NotFound(f"A kernel has no channel '{channel[:20]}'.")
     if row.state != KernelState.running.value or row.address is None:
         raise Conflict(f"The kernel is {row.state}.", fix="Wait until it runs.")
-    greeting = b""
-    if channel == "setup":
-        greeting = json.dumps({"secret": secret(context, row)}).encode() + b"\n"
-    return Place(row.address, row.ports[CHANNELS.index(channel)], greeting)
+    greeting = json.dumps({"secret": secret(context, row), "channel": channel}) + "\n"
+    return Place(row.address, row.ports[0], greeting.encode())
 
 
 def _owned(session: Session, principal: Principal, kernel_id: str) -> KernelRow:

@@ -1,4 +1,4 @@
-"""A remote kernel as a workload: which process, with which environment, on which ports."""
+"""A remote kernel as a workload: which process, with which environment, on which port."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import hmac
 import os
 import socket
 import sys
-from contextlib import ExitStack
 
-from perijove.types.kernels import CHANNELS
 from perijove_hub import files
 from perijove_hub.context import Context
 from perijove_hub.engine.sandbox import HOME
@@ -17,10 +15,10 @@ from perijove_hub.launch import Kind, Workload
 from perijove_hub.settings import SizeSettings
 from perijove_hub.store.models import KernelRow
 
-#: Ports in a container, in the order of ``CHANNELS``; each has a network of its own.
-PORTS = (9101, 9102, 9103, 9104, 9105, 9106)
+#: The port in a container; each has a network of its own.
+PORT = 9100
 LOOPBACK = "127.0.0.1"
-#: Its exit status when one of its ports is taken; see ``perijove.kernels.inside``.
+#: Its exit status when the port is taken; see ``perijove.kernels.inside``.
 PORT_TAKEN = 98
 #: Seconds a kernel has to run what it registered with ``atexit``.
 GRACE = 5.0
@@ -32,20 +30,19 @@ def workload_name(kernel_id: str, attempt: int) -> str:
 
 
 def secret(context: Context, row: KernelRow) -> str:
-    """Derive what the container's setup port asks for, so that it is stored nowhere."""
+    """Derive what the container's port asks for, so that it is stored nowhere."""
     key = context.data.secret("kernels").encode()
     return hmac.new(key, f"{row.id}:{row.attempt}".encode(), hashlib.sha256).hexdigest()
 
 
-def choose_ports(context: Context) -> list[int]:
-    """Return the six ports to listen on; on a shared machine, ones that are free now."""
+def choose_port(context: Context) -> int:
+    """Return the port to listen on; on a shared machine, one that is free now."""
     if context.topology.spawner == "docker":
-        return list(PORTS)
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in CHANNELS]
-        for probe in probes:
-            probe.bind((LOOPBACK, 0))
-        return [probe.getsockname()[1] for probe in probes]
+        return PORT
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def describe(
@@ -87,7 +84,7 @@ def describe(
             "-m",
             "perijove.kernels.inside",
             *("--ip", "0.0.0.0" if in_container else LOOPBACK),  # noqa: S104 - of its own network
-            *("--ports", ",".join(str(port) for port in row.ports)),
+            *("--port", str(row.ports[0])),
         ),
         environment=environment,
         secrets={"PERIJOVE_KERNEL_SECRET": secret(context, row)},

@@ -1,16 +1,15 @@
 """A kernel's sockets on this machine's loopback, carried to wherever the kernel is.
 
-Each TCP connection to one of five local ports becomes a WebSocket to the control plane, which
-connects it to the kernel's container. One piece at a time is on its way in each direction, so
-that who reads slowly slows down who writes. A connection that is lost is closed here too:
-ZeroMQ makes a new one by itself.
+Each TCP connection to one of five local ports is carried in a WebSocket to the control plane,
+which connects it to the kernel's container. When the control plane goes away and comes back,
+what was under way goes on: see ``stream``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import secrets
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -19,15 +18,16 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from perijove.exceptions import PerijoveError
+from perijove.kernels.stream import BrokenStream, Stream
 
 #: The sockets that are carried, in this order.
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 LOOPBACK = "127.0.0.1"
-#: Bytes read at a time.
-PIECE = 64 * 1024
 #: Seconds for which a new connection is held while its other end cannot be reached. ZeroMQ
 #: gives up a greeting that is not answered after 30.
 HOLD = 25.0
+#: Seconds for which one that has been carried waits to be carried again.
+KEEP = 3600.0
 #: Answers to a handshake that trying again does not change.
 FINAL = frozenset({400, 401, 403, 404, 405, 422})
 
@@ -100,20 +100,30 @@ class Tunnel:
     async def _carry(
         self, channel: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        stream = Stream(reader, writer)
+        name = secrets.token_hex(16)
         try:
-            async with await self._reach(channel) as link:
-                await _either(_out(reader, link), _in(link, writer))
+            while not stream.over.is_set():
+                hello = {"do": "stream", "id": name, "new": not stream.met}
+                async with await self._reach(channel, KEEP if stream.met else HOLD) as link:
+                    try:
+                        await link.send(json.dumps(hello).encode() + b"\n")
+                        await stream.carry(_Link(link))
+                    except BrokenStream:
+                        break
+                    except (OSError, ConnectionClosed):
+                        continue
         except (OSError, WebSocketException) as error:
             self._log.debug("channel %s: %s", channel, type(error).__name__)
         finally:
-            writer.close()
+            await stream.close()
 
-    async def _reach(self, channel: str) -> ClientConnection:
-        """Connect to the other end, again and again for ``HOLD`` seconds.
+    async def _reach(self, channel: str, within: float = HOLD) -> ClientConnection:
+        """Connect to the other end, again and again for ``within`` seconds.
 
         Raises what the last try raised.
         """
-        deadline = asyncio.get_running_loop().time() + HOLD
+        deadline = asyncio.get_running_loop().time() + within
         pause = 0.05
         while True:
             try:
@@ -126,7 +136,7 @@ class Tunnel:
                     max_queue=2,
                     open_timeout=10,
                     close_timeout=1,
-                    # A reader that is held up by a slow kernel answers no pings either.
+                    # Whoever is held up by a slow kernel answers no pings either.
                     ping_timeout=None,
                 )
             except (OSError, WebSocketException) as error:
@@ -140,27 +150,19 @@ class Tunnel:
             pause = min(2 * pause, 1.0)
 
 
-async def _out(reader: asyncio.StreamReader, link: ClientConnection) -> None:
-    while piece := await reader.read(PIECE):
-        await link.send(piece)
+class _Link:
+    """A WebSocket as a carrier."""
 
+    def __init__(self, link: ClientConnection) -> None:
+        self._link = link
 
-async def _in(link: ClientConnection, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            piece = await link.recv(decode=False)
-            writer.write(piece)
-            await writer.drain()
+    async def read(self) -> bytes:
+        """Return what has come."""
+        try:
+            return await self._link.recv(decode=False)
+        except ConnectionClosed:
+            return b""
 
-
-async def _either(*halves: asyncio._CoroutineLike[None]) -> None:
-    """Run both until one has ended; raises what that one raises."""
-    tasks = [asyncio.create_task(half) for half in halves]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def write(self, content: bytes) -> None:
+        """Send, and wait for room."""
+        await self._link.send(content)

@@ -11,7 +11,7 @@ from pydantic import Field
 from perijove.types.base import Name, Wire
 from perijove.types.images import Reference
 
-#: The sockets of a kernel, and the port at which its container is told what to be.
+#: The sockets of a kernel, and the way to tell it what it shall be.
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb", "setup")
 
 
