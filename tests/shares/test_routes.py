@@ -14,8 +14,6 @@ import pytest
 from perijove_hub.shares import service
 from perijove_hub.store.models import (
     AuditRow,
-    ImageRow,
-    ImageVersionRow,
     ShareRow,
     WorkspaceRow,
     utcnow,
@@ -184,23 +182,20 @@ def test_an_administrators_list_is_their_own(ada: httpx.Client, admin: httpx.Cli
 
 
 def test_the_image_is_that_of_the_senders_workspace(api: Api, ada: httpx.Client) -> None:
+    ran = {"image": "cpu", "version": 1, "runs": "cpu@1", "digest": "sha256:1"}
+    local = {"image": None, "version": None, "runs": None, "digest": None}
     with api.context.database.session() as session:
-        image = ImageRow(name="cpu", owner="perijove", visibility="everyone", current=2)
-        session.add(image)
-        session.flush()
-        for number in (1, 2):
-            session.add(
-                ImageVersionRow(
-                    image_id=image.id, version=number, digest=f"sha256:{number}", created_by="x"
-                )
-            )
-        session.add(WorkspaceRow(user="ada", choice={"image": "cpu", "version": 1}))
-        session.add(WorkspaceRow(user="ada", server="big", choice={"image": "cpu", "version": 2}))
-        session.add(WorkspaceRow(user="ada", server="odd", choice={"image": "gone", "version": 9}))
-    found = [share(ada, receiver="grace", server=server) for server in ("", "big", "odd", "none")]
+        session.add(WorkspaceRow(user="ada", choice=ran))
+        big = {"runs": "gpu@2", "digest": "sha256:2"}
+        session.add(WorkspaceRow(user="ada", server="big", choice=big))
+        session.add(WorkspaceRow(user="ada", server="local", choice=local))
+        session.add(WorkspaceRow(user="ada", server="new"))
+    servers = ("", "big", "local", "new", "none")
+    found = [share(ada, receiver="grace", server=server) for server in servers]
     assert [(one["image"], one["image_digest"]) for one in found] == [
         ("cpu@1", "sha256:1"),
-        ("cpu@2", "sha256:2"),
+        ("gpu@2", "sha256:2"),
+        (None, None),
         (None, None),
         (None, None),
     ]

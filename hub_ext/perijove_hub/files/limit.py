@@ -39,7 +39,7 @@ def over_limit(context: Context, session: Session, user: str) -> str | None:
     )
     return (
         f"Your home holds {_size(size)} and may hold {_size(limit)}. The most is in: {largest}. "
-        "Ask an administrator to make room, or for a higher limit."
+        "Start a terminal instead and delete what you do not need, or ask an administrator."
     )
 
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from perijove_hub.store.models import ImageRow, ImageVersionRow, WorkspaceRow
+from perijove_hub.store.models import WorkspaceRow
 
 
 def image_of(session: Session, user: str, server: str) -> tuple[str | None, str | None]:
-    """Return ``NAME@VERSION`` and digest of the image of a workspace; nulls when not known."""
+    """Return ``NAME@VERSION`` and digest of what a workspace last ran in.
+
+    Nulls for a workspace that never started, and for local ones, which have no image.
+    """
     row = session.get(WorkspaceRow, (user, server))
-    if row is None:
-        return None, None
-    name, version = row.choice.get("image"), row.choice.get("version")
-    if not isinstance(name, str) or not isinstance(version, int):
-        return None, None
-    digest = session.scalar(
-        select(ImageVersionRow.digest)
-        .join(ImageRow, ImageRow.id == ImageVersionRow.image_id)
-        .where(ImageRow.name == name, ImageVersionRow.version == version)
-    )
-    return (f"{name}@{version}", digest) if digest is not None else (None, None)
+    ran = row.choice if row is not None else {}
+    return ran.get("runs"), ran.get("digest")

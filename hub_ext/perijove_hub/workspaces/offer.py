@@ -332,8 +332,7 @@ def _notices(
     home = limit.usage(context, session, who.name)
     full = limit.over_limit(context, session, who.name)
     if full:
-        text = f"{full} You can still start a terminal, to delete files."
-        offer.notices.append(Notice("danger", "Your home is full", text))
+        offer.notices.append(Notice("danger", "Your home is full", full))
     elif home.warning:
         offer.notices.append(Notice("warning", "Your home is nearly full", home.warning))
     if row is not None and row.ending:
