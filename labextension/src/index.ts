@@ -3,8 +3,9 @@ import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { core } from './plugins/core';
 import { panel } from './plugins/panel';
 import { promote } from './plugins/promote';
+import { workspace } from './plugins/workspace';
 
 export * from './tokens';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [core, panel, promote];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [core, panel, promote, workspace];
 export default plugins;

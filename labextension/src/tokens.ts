@@ -8,6 +8,7 @@ export namespace CommandIDs {
   export const openPage = 'perijove:open-page';
   export const showPanel = 'perijove:show-panel';
   export const promoteNotebook = 'perijove:promote-notebook';
+  export const keepAlive = 'perijove:keep-alive';
   export const openTracking = 'perijove:open-tracking';
 }
 

@@ -4,6 +4,66 @@
  */
 
 export interface paths {
+    "/services/perijove/api/v1/builds/{build_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Build
+         * @description Show one build and how far it has got.
+         */
+        get: operations["get_build"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/builds/{build_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Build
+         * @description Cancel a build; one that has ended stays as it is.
+         */
+        post: operations["cancel_build"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/builds/{build_id}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Build Log
+         * @description Read a build's log from a byte on, while it runs and afterwards.
+         */
+        get: operations["get_build_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/datasets": {
         parameters: {
             query?: never;
@@ -172,6 +232,210 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/files/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Files Usage
+         * @description Tell how large the caller's home is, and how large it may be.
+         */
+        get: operations["get_files_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/gpus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Gpus
+         * @description Say how many GPUs are free; administrators also see who holds the others.
+         */
+        get: operations["show_gpus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Images
+         * @description List the images the caller may see.
+         */
+        get: operations["list_images"];
+        put?: never;
+        /**
+         * Build Image
+         * @description Build an image: a new one, or the next version of the caller's image of that name.
+         */
+        post: operations["build_image"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/images/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Image
+         * @description Show one image.
+         */
+        get: operations["get_image"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/images/{name}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rollback Image
+         * @description Make another approved version the current one.
+         */
+        post: operations["rollback_image"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/images/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Image Versions
+         * @description List an image's versions, newest first.
+         */
+        get: operations["list_image_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/images/{name}/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Image Version
+         * @description Show one version: what it is made of and how its build went.
+         */
+        get: operations["get_image_version"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/images/{name}/versions/{version}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve Image
+         * @description Let a tested version start; for administrators.
+         */
+        post: operations["approve_image"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/images/{name}/versions/{version}/packages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Image Packages
+         * @description List the packages in a version.
+         */
+        get: operations["list_image_packages"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/images/{name}/versions/{version}/retire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retire Image
+         * @description Let a version start no more; what runs from it goes on.
+         */
+        post: operations["retire_image"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/jobs": {
         parameters: {
             query?: never;
@@ -282,6 +546,114 @@ export interface paths {
         get: operations["list_job_versions"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/kernels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Kernels
+         * @description List the caller's remote kernels, newest first; an administrator's list is everybody's.
+         */
+        get: operations["list_kernels"];
+        put?: never;
+        /**
+         * Create Kernel
+         * @description Start a kernel in a container of its own; it waits where no GPU is free.
+         */
+        post: operations["create_kernel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/kernels/offers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Kernel Offers
+         * @description List the remote kernels the caller may start.
+         */
+        get: operations["list_kernel_offers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/kernels/{kernel_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Kernel
+         * @description Show one remote kernel.
+         */
+        get: operations["get_kernel"];
+        put?: never;
+        post?: never;
+        /**
+         * Stop Kernel
+         * @description Stop a kernel, or take it out of the queue.
+         */
+        delete: operations["stop_kernel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/kernels/{kernel_id}/interrupt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Interrupt Kernel
+         * @description Interrupt the cell that runs.
+         */
+        post: operations["interrupt_kernel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/kernels/{kernel_id}/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restart Kernel
+         * @description Replace the kernel's process; its variables are gone, its GPU stays.
+         */
+        post: operations["restart_kernel"];
         delete?: never;
         options?: never;
         head?: never;
@@ -408,6 +780,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Shares
+         * @description List what the caller was sent and has sent, newest first.
+         */
+        get: operations["list_shares"];
+        put?: never;
+        /**
+         * Create Share
+         * @description Share a copy of a notebook with a user or a group.
+         */
+        post: operations["create_share"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/shares/{share_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Share
+         * @description Show one share.
+         */
+        get: operations["get_share"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Share
+         * @description Take back what the caller shared; copies that were taken stay.
+         */
+        delete: operations["delete_share"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/shares/{share_id}/notebook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Share Notebook
+         * @description Return the shared copy as nbformat JSON.
+         */
+        get: operations["get_share_notebook"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/sources": {
         parameters: {
             query?: never;
@@ -488,6 +928,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Usage
+         * @description Add up what the caller used, or everybody for administrators, and their groups' totals.
+         */
+        get: operations["get_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/usage/mine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get My Usage
+         * @description Return what of the caller's runs now, what it has cost, and what is going to be stopped.
+         */
+        get: operations["get_my_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/whoami": {
         parameters: {
             query?: never;
@@ -508,10 +988,177 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/workspaces/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Report Activity
+         * @description Report what one's own workspace is busy with; the answer says when it is shut off.
+         */
+        post: operations["report_activity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/workspaces/idle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Idle State
+         * @description Return when one's own workspace is shut off, and why not yet.
+         */
+        get: operations["get_idle_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/workspaces/keep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep Workspace
+         * @description Keep one's own workspace for another stretch of its idle time.
+         */
+        post: operations["keep_workspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * ActivityReport
+         * @description What a workspace says of itself, about twice a minute.
+         */
+        ActivityReport: {
+            /**
+             * Busy
+             * @default []
+             */
+            busy: components["schemas"]["Busy"][];
+            /**
+             * Checkpointed
+             * @description Set once, in answer to ``stopping``: every open notebook has a checkpoint.
+             * @default false
+             */
+            checkpointed: boolean;
+            /**
+             * Last Activity
+             * Format: date-time
+             * @description When a person or a kernel last did something, as the Jupyter server knows it.
+             */
+            last_activity: string;
+            /**
+             * Server
+             * @default
+             */
+            server: string;
+        };
+        /**
+         * Box
+         * @description Which shares to list.
+         * @enum {string}
+         */
+        Box: "received" | "sent";
+        /**
+         * Build
+         * @description The making of one version.
+         */
+        Build: {
+            /** Ended At */
+            ended_at?: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Image
+             * @description Lower-case letters, digits, '.', '_' and '-'; 1 to 63 characters
+             */
+            image: string;
+            /**
+             * Queued At
+             * Format: date-time
+             */
+            queued_at: string;
+            /**
+             * Reason
+             * @description Why it ended as it did, for people; set whenever ``state`` is failed or cancelled.
+             */
+            reason?: string | null;
+            /** Requested By */
+            requested_by: string;
+            /** Started At */
+            started_at?: string | null;
+            state: components["schemas"]["BuildState"];
+            /**
+             * Step
+             * @description Number of the step it is at, from 1; 0 before the first.
+             * @default 0
+             */
+            step: number;
+            /**
+             * Step Name
+             * @description ``apt``, ``pip``, ``conda``, ``packages`` or ``test``.
+             * @default
+             */
+            step_name: string;
+            /**
+             * Steps
+             * @default 0
+             */
+            steps: number;
+            /** Version */
+            version: number;
+        };
+        /**
+         * BuildState
+         * @description A build's life: queued → running → one of the rest.
+         * @enum {string}
+         */
+        BuildState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
+        /**
+         * Busy
+         * @description One thing that is running.
+         */
+        Busy: {
+            kind: components["schemas"]["BusyKind"];
+            /**
+             * Name
+             * @description A notebook's path, a terminal's command, a job's name.
+             */
+            name: string;
+        };
+        /**
+         * BusyKind
+         * @description What keeps a workspace alive while nobody touches it.
+         * @enum {string}
+         */
+        BusyKind: "kernel" | "terminal" | "remote kernel" | "job";
         /**
          * Column
          * @description One column of a dataset.
@@ -725,10 +1372,340 @@ export interface components {
              */
             runs: number;
         };
+        /**
+         * Gpu
+         * @description One device, or one instance of a partitioned one.
+         */
+        Gpu: {
+            /** Free Shares */
+            free_shares: number;
+            /**
+             * Holders
+             * @description For administrators; null for everyone else.
+             */
+            holders?: components["schemas"]["GpuHolder"][] | null;
+            /** Id */
+            id: string;
+            /** Memory Mb */
+            memory_mb?: number | null;
+            /**
+             * Model
+             * @default
+             */
+            model: string;
+            /**
+             * Present
+             * @description False for one that has vanished while somebody held it.
+             * @default true
+             */
+            present: boolean;
+            /**
+             * Shares
+             * @description How many may use it at once.
+             */
+            shares: number;
+        };
+        /**
+         * GpuHolder
+         * @description Who holds shares of a device.
+         */
+        GpuHolder: {
+            /**
+             * Holder
+             * @description ``USER/SERVER`` of a workspace, else an id.
+             */
+            holder: string;
+            /**
+             * Kind
+             * @description ``workspace``, ``kernel``, ``run`` or ``replica``.
+             */
+            kind: string;
+            /** Shares */
+            shares: number;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /** User */
+            user: string;
+        };
+        /**
+         * GpuInventory
+         * @description All devices, and how many of them are free.
+         */
+        GpuInventory: {
+            /**
+             * Devices
+             * @default []
+             */
+            devices: components["schemas"]["Gpu"][];
+            /**
+             * Free
+             * @description Devices; shares count as fractions.
+             */
+            free: number;
+            /** Total */
+            total: number;
+        };
+        /**
+         * GroupUsage
+         * @description A group's total, which its members may see.
+         */
+        GroupUsage: {
+            /** Group */
+            group: string;
+            /**
+             * Quotas
+             * @default []
+             */
+            quotas: components["schemas"]["QuotaStanding"][];
+            total: components["schemas"]["UsageSum"];
+        };
         /** HTTPValidationError */
         HTTPValidationError: {
             /** Detail */
             detail?: components["schemas"]["ValidationError"][];
+        };
+        /**
+         * HomeUsage
+         * @description The size of the caller's home, as it was found some minutes ago.
+         */
+        HomeUsage: {
+            /**
+             * Home Bytes
+             * @description Null before it was first looked at.
+             */
+            home_bytes: number | null;
+            /**
+             * Limit Bytes
+             * @description Nothing starts above it.
+             */
+            limit_bytes: number;
+            /**
+             * Warning
+             * @description What to tell the user from 90 % of the limit on.
+             */
+            warning?: string | null;
+        };
+        /**
+         * IdleState
+         * @description When a workspace is shut off, and why not yet.
+         */
+        IdleState: {
+            /**
+             * Active At
+             * Format: date-time
+             * @description When it was last active.
+             */
+            active_at: string;
+            /**
+             * Busy
+             * @default []
+             */
+            busy: components["schemas"]["Busy"][];
+            /**
+             * Idle Minutes
+             * @description Minutes without activity after which it is shut off.
+             */
+            idle_minutes: number;
+            /**
+             * Keep Until
+             * @description Kept alive by the user until then.
+             */
+            keep_until?: string | null;
+            /**
+             * Larger
+             * @description The next larger size the user may choose, such as ``medium (4096 MiB)``.
+             */
+            larger?: string | null;
+            /**
+             * Server
+             * @default
+             */
+            server: string;
+            /**
+             * Shut Off At
+             * Format: date-time
+             * @description When it will be shut off if nothing happens from now on.
+             */
+            shut_off_at: string;
+            state: components["schemas"]["Idleness"];
+        };
+        /**
+         * Idleness
+         * @description Where a workspace is on its way to being shut off.
+         * @enum {string}
+         */
+        Idleness: "active" | "idle" | "warned" | "stopping";
+        /**
+         * Image
+         * @description A named environment.
+         */
+        Image: {
+            /**
+             * Builtin
+             * @default false
+             */
+            builtin: boolean;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Current
+             * @description The version that starts when none is named.
+             */
+            current?: number | null;
+            /**
+             * Description
+             * @default
+             */
+            description: string;
+            /**
+             * Group
+             * @description The group it is shared with when ``visibility`` is ``group``.
+             */
+            group?: string | null;
+            /** Id */
+            id: string;
+            /** @description The newest version, whatever its state. */
+            latest: components["schemas"]["ImageVersion"];
+            /**
+             * Name
+             * @description Lower-case letters, digits, '.', '_' and '-'; 1 to 63 characters
+             */
+            name: string;
+            /**
+             * Owner
+             * @description The user who owns it.
+             */
+            owner: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** @default private */
+            visibility: components["schemas"]["Visibility"];
+        };
+        /**
+         * ImageBuild
+         * @description Build an image: a new one, or the next version of the caller's image of that name.
+         */
+        ImageBuild: {
+            /**
+             * Approve
+             * @description Approve it at once when its tests pass; for administrators.
+             * @default false
+             */
+            approve: boolean;
+            spec: components["schemas"]["ImageSpec"];
+        };
+        /**
+         * ImageSpec
+         * @description What an image is made of.
+         */
+        ImageSpec: {
+            /**
+             * Apt
+             * @description Debian packages.
+             * @default []
+             */
+            apt: string[];
+            /**
+             * Base
+             * @description NAME for the current version of an image, or NAME@VERSION
+             * @default cpu
+             */
+            base: string;
+            /**
+             * Conda
+             * @description Packages for a base that has conda.
+             * @default []
+             */
+            conda: string[];
+            /**
+             * Description
+             * @default
+             */
+            description: string;
+            /** Group */
+            group?: string | null;
+            /**
+             * Name
+             * @description Lower-case letters, digits, '.', '_' and '-'; 1 to 63 characters
+             */
+            name: string;
+            /**
+             * Pip
+             * @description Requirements, such as ``polars>=1.9``; no options, paths or addresses.
+             * @default []
+             */
+            pip: string[];
+            /**
+             * Requirements
+             * @description The text of a requirements file, added to ``pip``.
+             * @default
+             */
+            requirements: string;
+            /** @description Null for private, or, with a new version, for what the image has. */
+            visibility?: components["schemas"]["Visibility"] | null;
+        };
+        /**
+         * ImageState
+         * @description A version's life: draft → tested → approved → retired.
+         * @enum {string}
+         */
+        ImageState: "draft" | "tested" | "approved" | "retired";
+        /**
+         * ImageVersion
+         * @description One build of an image; only an approved one starts.
+         */
+        ImageVersion: {
+            /** Approved At */
+            approved_at?: string | null;
+            /** Approved By */
+            approved_by?: string | null;
+            /** Base Digest */
+            base_digest?: string | null;
+            /** @description How it was made; null for images shipped with Perijove. */
+            build?: components["schemas"]["Build"] | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /**
+             * Digest
+             * @description The engine's id, ``sha256:…``; null until it is built.
+             */
+            digest?: string | null;
+            /**
+             * Gpu
+             * @default false
+             */
+            gpu: boolean;
+            /**
+             * Interfaces
+             * @default []
+             */
+            interfaces: string[];
+            /** Size Bytes */
+            size_bytes?: number | null;
+            /**
+             * Smoke Test
+             * @description What the smoke test said when it failed.
+             */
+            smoke_test?: string | null;
+            /** @description Null for images shipped with Perijove. */
+            spec?: components["schemas"]["ImageSpec"] | null;
+            state: components["schemas"]["ImageState"];
+            /** Version */
+            version: number;
         };
         /**
          * Inspection
@@ -876,6 +1853,147 @@ export interface components {
             version: number;
         };
         /**
+         * KeepAlive
+         * @description Keep a workspace for one more stretch of its idle time.
+         */
+        KeepAlive: {
+            /**
+             * Server
+             * @default
+             */
+            server: string;
+        };
+        /**
+         * Kernel
+         * @description A remote kernel as its owner sees it.
+         */
+        Kernel: {
+            /**
+             * Active At
+             * @description When it last ran something.
+             */
+            active_at: string | null;
+            /**
+             * Attempt
+             * @description Counts restarts, from 1.
+             */
+            attempt: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Ended At */
+            ended_at: string | null;
+            /**
+             * Exit Code
+             * @description Of its process, when it has ended by itself; negative for a signal.
+             */
+            exit_code: number | null;
+            /**
+             * Group
+             * @description Whom it is charged to.
+             */
+            group: string | null;
+            /** Id */
+            id: string;
+            /** Image */
+            image: string;
+            /**
+             * Reason
+             * @description What it waits for, or why it ended, in a sentence.
+             */
+            reason: string | null;
+            /** Server */
+            server: string;
+            /** Size */
+            size: string;
+            state: components["schemas"]["KernelState"];
+            /**
+             * Stopped
+             * @description Whether it ends or ended because somebody or a rule asked for it; else it may restart.
+             */
+            stopped: boolean;
+            /** User */
+            user: string;
+        };
+        /**
+         * KernelCreate
+         * @description Ask for a kernel.
+         */
+        KernelCreate: {
+            /**
+             * Image
+             * @description ``NAME`` or ``NAME@VERSION``; null for the default image.
+             */
+            image?: string | null;
+            /**
+             * Server
+             * @description The named server it belongs to; it ends with that.
+             * @default
+             */
+            server: string;
+            /**
+             * Size
+             * @description Lower-case letters, digits, '.', '_' and '-'; 1 to 63 characters
+             */
+            size: string;
+        };
+        /**
+         * KernelOffer
+         * @description A kernel that the caller may start: a size with an image.
+         */
+        KernelOffer: {
+            /** Cpu */
+            cpu: number;
+            /**
+             * Description
+             * @default
+             */
+            description: string;
+            /** Display Name */
+            display_name: string;
+            /** Gpus */
+            gpus: number;
+            /**
+             * Image
+             * @description ``NAME`` of an image; null where kernels are processes of the server's machine.
+             */
+            image: string | null;
+            /** Memory Mb */
+            memory_mb: number;
+            /**
+             * Name
+             * @description Of the kernel spec: ``perijove-SIZE``, or ``perijove-SIZE-IMAGE``.
+             */
+            name: string;
+            /**
+             * Price
+             * @description Per hour.
+             */
+            price: number;
+            /** Size */
+            size: string;
+        };
+        /**
+         * KernelRestart
+         * @description Replace a kernel's process by a new one.
+         */
+        KernelRestart: {
+            /**
+             * Attempt
+             * @description The attempt to replace: when it is replaced already, nothing happens. Null for whichever
+             *     it is.
+             */
+            attempt?: number | null;
+        };
+        /**
+         * KernelState
+         * @description Where a remote kernel is.
+         * @enum {string}
+         */
+        KernelState: "queued" | "starting" | "running" | "stopping" | "ended" | "failed";
+        /**
          * LogChunk
          * @description A piece of a workload's log, from byte ``offset``.
          */
@@ -944,6 +2062,36 @@ export interface components {
             /** Version */
             version: number;
         };
+        /**
+         * MyUsage
+         * @description What of the caller's runs now, and what it has cost so far.
+         */
+        MyUsage: {
+            /** Cost */
+            cost: number;
+            /** Currency */
+            currency: string;
+            /**
+             * Running
+             * @default []
+             */
+            running: components["schemas"]["RunningUsage"][];
+        };
+        /**
+         * Package
+         * @description A package in a version of an image.
+         */
+        Package: {
+            /**
+             * Manager
+             * @description ``pip``, ``apt`` or ``conda``.
+             */
+            manager: string;
+            /** Name */
+            name: string;
+            /** Version */
+            version: string;
+        };
         /** Page[DatasetSummary] */
         Page_DatasetSummary_: {
             /** Items */
@@ -965,6 +2113,20 @@ export interface components {
             /** Next Cursor */
             next_cursor?: string | null;
         };
+        /** Page[ImageVersion] */
+        Page_ImageVersion_: {
+            /** Items */
+            items: components["schemas"]["ImageVersion"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /** Page[Image] */
+        Page_Image_: {
+            /** Items */
+            items: components["schemas"]["Image"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
         /** Page[JobVersion] */
         Page_JobVersion_: {
             /** Items */
@@ -979,6 +2141,13 @@ export interface components {
             /** Next Cursor */
             next_cursor?: string | null;
         };
+        /** Page[Kernel] */
+        Page_Kernel_: {
+            /** Items */
+            items: components["schemas"]["Kernel"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
         /** Page[Model] */
         Page_Model_: {
             /** Items */
@@ -986,10 +2155,24 @@ export interface components {
             /** Next Cursor */
             next_cursor?: string | null;
         };
+        /** Page[Package] */
+        Page_Package_: {
+            /** Items */
+            items: components["schemas"]["Package"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
         /** Page[Run] */
         Page_Run_: {
             /** Items */
             items: components["schemas"]["Run"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /** Page[Share] */
+        Page_Share_: {
+            /** Items */
+            items: components["schemas"]["Share"][];
             /** Next Cursor */
             next_cursor?: string | null;
         };
@@ -1121,6 +2304,28 @@ export interface components {
             sql: string;
         };
         /**
+         * QuotaStanding
+         * @description How a group stands with one of its limits, within the rolling window.
+         */
+        QuotaStanding: {
+            /**
+             * Below At
+             * @description When it is below the limit again, if nothing more runs until then.
+             */
+            below_at?: string | null;
+            /** Limit */
+            limit: number;
+            /**
+             * Measure
+             * @description ``hours``, ``gpu_hours`` or ``cost``.
+             */
+            measure: string;
+            /** Over */
+            over: boolean;
+            /** Used */
+            used: number;
+        };
+        /**
          * Resources
          * @description Limits of one run.
          */
@@ -1135,6 +2340,14 @@ export interface components {
              * @description Wall-clock seconds from start; null for the platform's default.
              */
             timeout_s?: number | null;
+        };
+        /**
+         * Rollback
+         * @description Make another approved version the current one.
+         */
+        Rollback: {
+            /** Version */
+            version: number;
         };
         /**
          * Run
@@ -1233,6 +2446,53 @@ export interface components {
          */
         RunState: "queued" | "running" | "succeeded" | "failed" | "cancelled" | "lost";
         /**
+         * RunningUsage
+         * @description Something of the caller's that runs now.
+         */
+        RunningUsage: {
+            /** Cost */
+            cost: number;
+            /**
+             * Gpus
+             * @default 0
+             */
+            gpus: number;
+            /** Hours */
+            hours: number;
+            /**
+             * Image
+             * @default
+             */
+            image: string;
+            /** Kind */
+            kind: string;
+            /** Object */
+            object: string;
+            /**
+             * Price
+             * @description Per hour.
+             * @default 0
+             */
+            price: number;
+            /**
+             * Size
+             * @default
+             */
+            size: string;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /** Stops At */
+            stops_at?: string | null;
+            /**
+             * Warning
+             * @description Why it is going to be stopped.
+             */
+            warning?: string | null;
+        };
+        /**
          * Schedule
          * @description When a job runs by itself.
          */
@@ -1291,6 +2551,88 @@ export interface components {
              * @default UTC
              */
             timezone: string;
+        };
+        /**
+         * Share
+         * @description What is known of a share besides the notebook itself.
+         */
+        Share: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Group */
+            group: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Image
+             * @description ``NAME@VERSION`` of the image it ran in; null when that is not known.
+             */
+            image: string | null;
+            /** Image Digest */
+            image_digest: string | null;
+            /** Message */
+            message: string;
+            /**
+             * Name
+             * @description The file's own name, ending in .ipynb, at most 200 bytes
+             */
+            name: string;
+            /** Receiver */
+            receiver: string | null;
+            /** Sender */
+            sender: string;
+        };
+        /**
+         * ShareCreate
+         * @description Share a notebook with exactly one user or one group.
+         */
+        ShareCreate: {
+            /**
+             * Expires Days
+             * @default 30
+             */
+            expires_days: number;
+            /**
+             * Group
+             * @description The group it is for: one of the sender's.
+             */
+            group?: string | null;
+            /**
+             * Message
+             * @default
+             */
+            message: string;
+            /**
+             * Name
+             * @description The file's own name, ending in .ipynb, at most 200 bytes
+             */
+            name: string;
+            /**
+             * Notebook
+             * @description The notebook as nbformat 4 JSON, outputs and all; at most 50 MB.
+             */
+            notebook: {
+                [key: string]: unknown;
+            };
+            /**
+             * Receiver
+             * @description The user it is for.
+             */
+            receiver?: string | null;
+            /**
+             * Server
+             * @description The sender's named server it ran in, whose image goes with it; empty for the default.
+             * @default
+             */
+            server: string;
         };
         /**
          * SignatureColumn
@@ -1403,6 +2745,72 @@ export interface components {
             /** User */
             user: string;
         };
+        /**
+         * UsageBy
+         * @description What a report adds up by.
+         * @enum {string}
+         */
+        UsageBy: "user" | "group" | "kind" | "image" | "day";
+        /**
+         * UsageReport
+         * @description What ran on some days: the caller's own, or everybody's for administrators.
+         */
+        UsageReport: {
+            by: components["schemas"]["UsageBy"];
+            /** Currency */
+            currency: string;
+            /**
+             * First
+             * Format: date
+             */
+            first: string;
+            /**
+             * Groups
+             * @description The caller's groups; all of them for administrators.
+             * @default []
+             */
+            groups: components["schemas"]["GroupUsage"][];
+            /**
+             * Items
+             * @default []
+             */
+            items: components["schemas"]["UsageSum"][];
+            /**
+             * Last
+             * Format: date
+             * @description Both days belong to it.
+             */
+            last: string;
+            total: components["schemas"]["UsageSum"];
+        };
+        /**
+         * UsageSum
+         * @description Hours and cost of one user, group, kind, image or day.
+         */
+        UsageSum: {
+            /**
+             * Cost
+             * @description Hours times the price per hour that held when each stretch began.
+             * @default 0
+             */
+            cost: number;
+            /**
+             * Gpu Hours
+             * @description Hours times GPUs.
+             * @default 0
+             */
+            gpu_hours: number;
+            /**
+             * Hours
+             * @default 0
+             */
+            hours: number;
+            /**
+             * Key
+             * @description Null for what has none, such as the group of a user without groups. Days are UTC.
+             */
+            key?: string | null;
+        };
         /** ValidationError */
         ValidationError: {
             /** Context */
@@ -1431,6 +2839,102 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_build: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                build_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Build"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    cancel_build: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                build_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Build"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_build_log: {
+        parameters: {
+            query?: {
+                /** @description First byte of the log to return */
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                build_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogChunk"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_datasets: {
         parameters: {
             query?: {
@@ -1781,6 +3285,361 @@ export interface operations {
             };
         };
     };
+    get_files_usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HomeUsage"];
+                };
+            };
+        };
+    };
+    show_gpus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GpuInventory"];
+                };
+            };
+        };
+    };
+    list_images: {
+        parameters: {
+            query?: {
+                /** @description Part of the name */
+                q?: string | null;
+                /** @description Exactly this value */
+                owner?: string | null;
+                /** @description State of the newest version */
+                state?: components["schemas"]["ImageState"] | null;
+                /** @description A package of the current version */
+                package?: string | null;
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Image_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    build_image: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Send the same key again to repeat a create harmlessly */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImageBuild"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Build"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Image"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    rollback_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rollback"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Image"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_image_versions: {
+        parameters: {
+            query?: {
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ImageVersion_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_image_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageVersion"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    approve_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageVersion"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_image_packages: {
+        parameters: {
+            query?: {
+                /** @description Part of the name */
+                q?: string | null;
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Package_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    retire_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageVersion"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_jobs: {
         parameters: {
             query?: {
@@ -2108,6 +3967,222 @@ export interface operations {
             };
         };
     };
+    list_kernels: {
+        parameters: {
+            query?: {
+                /** @description Those that have ended, too */
+                over?: boolean;
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Kernel_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    create_kernel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Send the same key again to repeat a create harmlessly */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KernelCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Kernel"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_kernel_offers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KernelOffer"][];
+                };
+            };
+        };
+    };
+    get_kernel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                kernel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Kernel"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    stop_kernel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                kernel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    interrupt_kernel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                kernel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    restart_kernel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                kernel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["KernelRestart"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Kernel"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_models: {
         parameters: {
             query?: {
@@ -2304,6 +4379,173 @@ export interface operations {
             };
         };
     };
+    list_shares: {
+        parameters: {
+            query?: {
+                /** @description Part of the name, the message or the sender */
+                q?: string | null;
+                /** @description Both if left out */
+                box?: components["schemas"]["Box"] | null;
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Share_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    create_share: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Send the same key again to repeat a create harmlessly */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShareCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Share"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                share_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Share"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    delete_share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                share_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_share_notebook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                share_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_sources: {
         parameters: {
             query?: never;
@@ -2424,6 +4666,61 @@ export interface operations {
             };
         };
     };
+    get_usage: {
+        parameters: {
+            query?: {
+                by?: components["schemas"]["UsageBy"];
+                /** @description First UTC day, 2026-11-01 */
+                from?: string | null;
+                /** @description Last UTC day; it belongs to it */
+                to?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_my_usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyUsage"];
+                };
+            };
+        };
+    };
     whoami: {
         parameters: {
             query?: never;
@@ -2440,6 +4737,104 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Principal"];
+                };
+            };
+        };
+    };
+    report_activity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActivityReport"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdleState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_idle_state: {
+        parameters: {
+            query?: {
+                /** @description A named server; empty for the default */
+                server?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdleState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    keep_workspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeepAlive"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdleState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };

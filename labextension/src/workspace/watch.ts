@@ -1,0 +1,94 @@
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+import { Poll } from '@lumino/polling';
+import { Signal, type ISignal } from '@lumino/signaling';
+
+import type { IApi } from '../api/requests';
+import type { IdleState, MyUsage } from '../api/types';
+
+/** What the user's own server says of itself; sizes in MiB. */
+export interface IWorkspace {
+  server: string;
+  memory: {
+    used_mb: number | null;
+    limit_mb: number | null;
+    peak_mb: number | null;
+    /** Processes ended for want of memory since the workspace started. */
+    kills: number;
+  };
+  /** Null before the control plane has answered for the first time. */
+  idle: IdleState | null;
+}
+
+/** The workspace now, and what it costs. */
+export interface ISnapshot {
+  workspace: IWorkspace;
+  usage?: MyUsage;
+}
+
+/** Milliseconds between looks; memory moves fast, and the question stays in the container. */
+const INTERVAL = 5000;
+/** Looks between two questions for the cost, which the control plane answers. */
+const COST_EVERY = 12;
+
+/** Looks at the workspace again and again, for the status bar and the warnings. */
+export class WorkspaceWatch {
+  constructor(
+    private readonly settings: ServerConnection.ISettings,
+    private readonly api: IApi
+  ) {
+    this.poll = new Poll({
+      name: 'perijove:workspace',
+      auto: false,
+      frequency: { interval: INTERVAL, backoff: true, max: 60_000 },
+      standby: 'never',
+      factory: () => this.look()
+    });
+  }
+
+  /** Emitted after every look that was answered. */
+  get changed(): ISignal<this, ISnapshot> {
+    return this._changed;
+  }
+
+  /** Look now and from now on. */
+  start(): void {
+    void this.poll.start();
+  }
+
+  /** Keep the workspace for another stretch of its idle time. */
+  async keepAlive(): Promise<IdleState> {
+    const server = this.last?.workspace.server ?? '';
+    const idle = await this.api.answer(
+      this.api.client.POST('/workspaces/keep', { body: { server } })
+    );
+    if (this.last) {
+      this.tell({ ...this.last, workspace: { ...this.last.workspace, idle } });
+    }
+    return idle;
+  }
+
+  private async look(): Promise<void> {
+    const url = URLExt.join(this.settings.baseUrl, 'perijove/workspace');
+    const response = await ServerConnection.makeRequest(url, {}, this.settings);
+    if (!response.ok) {
+      throw new ServerConnection.ResponseError(response);
+    }
+    const workspace = (await response.json()) as IWorkspace;
+    let usage = this.last?.usage;
+    if (this.looks++ % COST_EVERY === 0 && workspace.idle) {
+      usage = await this.api.answer(this.api.client.GET('/usage/mine')).catch(() => usage);
+    }
+    this.tell({ workspace, usage });
+  }
+
+  private tell(snapshot: ISnapshot): void {
+    this.last = snapshot;
+    this._changed.emit(snapshot);
+  }
+
+  private readonly poll: Poll;
+  private readonly _changed = new Signal<this, ISnapshot>(this);
+  private last?: ISnapshot;
+  private looks = 0;
+}
