@@ -146,7 +146,13 @@ class Workshop:
         try:
             with self._api() as api:
                 frames = api.logs(
-                    name, stdout=True, stderr=stderr, stream=True, timestamps=True, since=after
+                    name,
+                    stdout=True,
+                    stderr=stderr,
+                    stream=True,
+                    follow=False,
+                    timestamps=True,
+                    since=after,
                 )
                 for frame in frames:
                     instant, _, text = frame.partition(b" ")
