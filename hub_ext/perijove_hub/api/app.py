@@ -26,6 +26,7 @@ from perijove_hub.models.routes import router as models
 from perijove_hub.shares.routes import router as shares
 from perijove_hub.usage.pages import router as pages
 from perijove_hub.usage.routes import router as usage
+from perijove_hub.workspaces.routes import router as workspaces
 
 PREFIX = "/services/perijove"
 API = f"{PREFIX}/api/v1"
@@ -62,6 +63,7 @@ def create_app(context: Context | None) -> FastAPI:
         models,
         shares,
         usage,
+        workspaces,
     ):
         app.include_router(router, prefix=API)
     app.include_router(pages, prefix=PREFIX)

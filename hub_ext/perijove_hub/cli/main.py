@@ -25,7 +25,10 @@ COMMANDS = {
     "jobs": "perijove_hub.cli.jobs",
     "models": "perijove_hub.cli.models",
     "runs": "perijove_hub.cli.runs",
+    "gpus": "perijove_hub.cli.gpus",
+    "usage": "perijove_hub.cli.usage",
     "shares": "perijove_hub.cli.shares",
+    "workspaces": "perijove_hub.cli.workspaces",
 }
 
 

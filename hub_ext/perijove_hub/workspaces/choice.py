@@ -25,6 +25,8 @@ from perijove_hub.settings import Settings, SizeSettings
 
 _FIXES = {
     "image": "Write NAME or NAME@VERSION.",
+    "size": "Write the name of a size; `perijove workspaces sizes` lists them.",
+    "group": "Write the name of one of your groups.",
     "interface": f"Choose one of: {', '.join(Interface)}.",
     "idle_minutes": "Write whole minutes, such as 60.",
 }
