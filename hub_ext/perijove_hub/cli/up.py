@@ -79,6 +79,12 @@ def _prepare(context: Context, *, demo: bool) -> dict[str, str]:
     from perijove_hub.up.demo import make_demo
 
     upgrade(context.database)
+    if context.topology.spawner == "docker":
+        # Docker's client takes a while to import, and local mode does without.
+        from perijove_hub.up import builtin
+
+        for image in builtin.register(context):
+            click.echo(f"  image {image} is offered")
     passwords = make_demo(context) if demo else {}
     if not accounts.every(context.database) or (demo and "ada" in passwords):
         admin = accounts.ensure(context.database, "admin", admin=True)
