@@ -1,9 +1,10 @@
+import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { Clipboard, Notification } from '@jupyterlab/apputils';
 import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 import { NotebookActions, type INotebookTracker } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { CommandRegistry } from '@lumino/commands';
 
+import { takeShare } from './shares/requests';
 import { CommandIDs, type IActions } from './tokens';
 
 /** How long a confirmation stays, in milliseconds. */
@@ -11,7 +12,7 @@ const BRIEFLY = 3000;
 
 /** What leaves can do in this JupyterLab. */
 export function createActions(
-  commands: CommandRegistry,
+  { commands, serviceManager }: JupyterFrontEnd,
   notebooks: INotebookTracker | null,
   trans: TranslationBundle
 ): IActions {
@@ -24,6 +25,10 @@ export function createActions(
     promote: () => void commands.execute(CommandIDs.promoteNotebook),
     openTracking: (place = '') => void commands.execute(CommandIDs.openTracking, { place }),
     copy: text => copy(text),
+    async takeShare(id) {
+      const { path } = await takeShare(serviceManager.serverSettings, id);
+      await commands.execute('docmanager:open', { path });
+    },
     insertCell(source) {
       const panel = notebooks?.currentWidget;
       if (!panel) {

@@ -3,9 +3,10 @@ import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { core } from './plugins/core';
 import { panel } from './plugins/panel';
 import { promote } from './plugins/promote';
+import { shares } from './plugins/shares';
 import { workspace } from './plugins/workspace';
 
 export * from './tokens';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [core, panel, promote, workspace];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [core, panel, promote, shares, workspace];
 export default plugins;

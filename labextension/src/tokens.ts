@@ -6,14 +6,16 @@ import type { IApi } from './api/requests';
 /** Commands of the front end; all of them are in the palette or on a button. */
 export namespace CommandIDs {
   export const openPage = 'perijove:open-page';
+  export const shareNotebook = 'perijove:share-notebook';
   export const showPanel = 'perijove:show-panel';
   export const promoteNotebook = 'perijove:promote-notebook';
   export const keepAlive = 'perijove:keep-alive';
+  export const openShares = 'perijove:open-shares';
   export const openTracking = 'perijove:open-tracking';
 }
 
 /** Things that have a page of their own. */
-export type PageKind = 'dataset' | 'deployment' | 'experiment' | 'job' | 'run';
+export type PageKind = 'dataset' | 'deployment' | 'experiment' | 'job' | 'run' | 'shares';
 
 /** What a main-area tab shows; survives a reload. */
 export interface IPageArgs {
@@ -40,6 +42,9 @@ export interface IActions {
 
   /** Turn the open notebook into a job. */
   promote(): void;
+
+  /** Write a copy of a shared notebook into the home and open it. */
+  takeShare(id: string): Promise<void>;
 
   /** Open MLflow in a new browser tab, at a place of its own such as `#/experiments/1`. */
   openTracking(place?: string): void;

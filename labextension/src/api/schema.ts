@@ -988,6 +988,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/workspaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Workspaces
+         * @description List your workspaces; an administrator sees everybody's.
+         */
+        get: operations["list_workspaces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/workspaces/activity": {
         parameters: {
             query?: never;
@@ -1042,6 +1062,26 @@ export interface paths {
          * @description Keep one's own workspace for another stretch of its idle time.
          */
         post: operations["keep_workspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/workspaces/sizes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Sizes
+         * @description List the sizes you may choose, and the GPUs that are free now.
+         */
+        get: operations["list_sizes"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2190,6 +2230,13 @@ export interface components {
             /** Next Cursor */
             next_cursor?: string | null;
         };
+        /** Page[Workspace] */
+        Page_Workspace_: {
+            /** Items */
+            items: components["schemas"]["Workspace"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
         /**
          * Parameter
          * @description One assignment of the ``parameters`` cell.
@@ -2650,6 +2697,49 @@ export interface components {
             type: string;
         };
         /**
+         * Size
+         * @description What a workspace, remote kernel or job can have.
+         */
+        Size: {
+            /**
+             * Cpu
+             * @description Cores.
+             */
+            cpu: number;
+            /** Default */
+            default: boolean;
+            /** Description */
+            description: string;
+            /** Gpus */
+            gpus: number;
+            /** Memory Mb */
+            memory_mb: number;
+            /** Name */
+            name: string;
+            /**
+             * Price
+             * @description Per hour.
+             */
+            price: number;
+        };
+        /**
+         * Sizes
+         * @description The sizes a person may choose, and the GPUs that are free now.
+         */
+        Sizes: {
+            /** Currency */
+            currency: string;
+            /** Free Gpus */
+            free_gpus: number;
+            /**
+             * Gpus
+             * @description How many devices there are.
+             */
+            gpus: number;
+            /** Items */
+            items: components["schemas"]["Size"][];
+        };
+        /**
          * Source
          * @description A place data lives: a database or a folder of files. Never carries its credentials.
          */
@@ -2830,6 +2920,45 @@ export interface components {
          * @enum {string}
          */
         Visibility: "private" | "group" | "everyone";
+        /**
+         * Workspace
+         * @description A user's server: its profile, whether it runs, and why it last ended.
+         */
+        Workspace: {
+            /** Digest */
+            digest: string | null;
+            /** Ended At */
+            ended_at: string | null;
+            /**
+             * Ending
+             * @description Why the last one ended, or what has gone wrong in the one that runs, for people.
+             */
+            ending: string | null;
+            /** Group */
+            group: string | null;
+            /** Idle Minutes */
+            idle_minutes: number | null;
+            /**
+             * Image
+             * @description ``NAME@VERSION`` of what runs or last ran; null for Perijove's own Python environment.
+             */
+            image: string | null;
+            /** Interface */
+            interface: string | null;
+            /** Running */
+            running: boolean;
+            /**
+             * Server
+             * @description The named server; empty for the default one.
+             */
+            server: string;
+            /** Size */
+            size: string | null;
+            /** Started At */
+            started_at: string | null;
+            /** User */
+            user: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -4741,6 +4870,40 @@ export interface operations {
             };
         };
     };
+    list_workspaces: {
+        parameters: {
+            query?: {
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Workspace_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     report_activity: {
         parameters: {
             query?: never;
@@ -4835,6 +4998,26 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_sizes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sizes"];
                 };
             };
         };

@@ -2,6 +2,7 @@ import type { components } from './schema';
 
 type Schemas = components['schemas'];
 
+export type Box = Schemas['Box'];
 export type Column = Schemas['Column'];
 export type Dataset = Schemas['Dataset'];
 export type DatasetSummary = Schemas['DatasetSummary'];
@@ -23,6 +24,8 @@ export type Principal = Schemas['Principal'];
 export type Run = Schemas['Run'];
 export type RunState = Schemas['RunState'];
 export type Schedule = Schemas['Schedule'];
+export type Share = Schemas['Share'];
+export type ShareCreate = Schemas['ShareCreate'];
 export type Source = Schemas['Source'];
 export type Table = Schemas['Table'];
 export type TrackedRun = Schemas['TrackedRun'];

@@ -6,6 +6,7 @@ import { perijoveIcon } from '../icons';
 import { JobPage } from '../jobs/jobPage';
 import { RunPage } from '../jobs/runPage';
 import { DeploymentPage } from '../models/page';
+import { SharesPage } from '../shares/page';
 import type { IPageArgs, IPerijove } from '../tokens';
 import { PerijoveWidget } from '../ui/widget';
 
@@ -35,6 +36,8 @@ export class PageWidget extends PerijoveWidget {
         return <JobPage id={id} />;
       case 'run':
         return <RunPage id={id} />;
+      case 'shares':
+        return <SharesPage />;
     }
   }
 }

@@ -31,7 +31,7 @@ export const core: JupyterFrontEndPlugin<IPerijove> = {
     const perijove: IPerijove = {
       trans,
       api: createApi(app.serviceManager.serverSettings, trans),
-      actions: createActions(app.commands, notebooks, trans)
+      actions: createActions(app, notebooks, trans)
     };
     addPages(app, perijove, restorer);
     app.commands.addCommand(CommandIDs.openTracking, {
@@ -64,7 +64,7 @@ function addPages(
         type: 'object',
         required: ['kind', 'id', 'title'],
         properties: {
-          kind: { enum: ['dataset', 'deployment', 'experiment', 'job', 'run'] },
+          kind: { enum: ['dataset', 'deployment', 'experiment', 'job', 'run', 'shares'] },
           id: { type: 'string' },
           title: { type: 'string' }
         }

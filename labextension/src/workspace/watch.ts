@@ -26,6 +26,20 @@ export interface ISnapshot {
   usage?: MyUsage;
 }
 
+/** Return the name of the user's server; empty for the default one. */
+export async function serverName(settings: ServerConnection.ISettings): Promise<string> {
+  return (await ask(settings)).server;
+}
+
+async function ask(settings: ServerConnection.ISettings): Promise<IWorkspace> {
+  const url = URLExt.join(settings.baseUrl, 'perijove/workspace');
+  const response = await ServerConnection.makeRequest(url, {}, settings);
+  if (!response.ok) {
+    throw new ServerConnection.ResponseError(response);
+  }
+  return (await response.json()) as IWorkspace;
+}
+
 /** Milliseconds between looks; memory moves fast, and the question stays in the container. */
 const INTERVAL = 5000;
 /** Looks between two questions for the cost, which the control plane answers. */
@@ -69,12 +83,7 @@ export class WorkspaceWatch {
   }
 
   private async look(): Promise<void> {
-    const url = URLExt.join(this.settings.baseUrl, 'perijove/workspace');
-    const response = await ServerConnection.makeRequest(url, {}, this.settings);
-    if (!response.ok) {
-      throw new ServerConnection.ResponseError(response);
-    }
-    const workspace = (await response.json()) as IWorkspace;
+    const workspace = await ask(this.settings);
     let usage = this.last?.usage;
     if (this.looks++ % COST_EVERY === 0 && workspace.idle) {
       usage = await this.api.answer(this.api.client.GET('/usage/mine')).catch(() => usage);
