@@ -180,8 +180,8 @@ class Builder:
         look = self._watch(number, name, heading, start=start, seconds=PROBE_S, quiet=quiet)
         printed = b"".join(text for _, text in self._shop.output(name, stderr=False))
         self._shop.remove(name)
-        if not look.started:
-            raise Untested(f"Image without a kernel: 'python' does not start. {look.error[:300]}")
+        if not look.started or look.exit_code == 127:
+            raise Untested("Image without a kernel: there is no 'python' in it.")
         if look.out_of_memory:
             raise Untested(f"Its test took more than {PROBE_MB} MiB of memory.")
         if look.exit_code != 0:
