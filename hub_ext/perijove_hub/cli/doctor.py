@@ -66,6 +66,8 @@ def examine(data_dir: Path, config: Path | None, *, port: int | None) -> Iterato
     yield _port(port or settings.hub.port, data_dir)
     yield from _data(data_dir)
     yield _docker(needed=settings.hub.spawner == "docker")
+    yield from _gpus(settings)
+    yield from _quotas(settings, data_dir)
 
 
 def _packages() -> Finding:
@@ -157,3 +159,43 @@ def _docker(*, needed: bool) -> Finding:
     if reason := why_not():
         return Finding("docker", bad, f"{engine} cannot be used", reason)
     return Finding("docker", "ok", f"{engine}, with our images and a firewall")
+
+
+def _gpus(settings: Settings) -> Iterator[Finding]:
+    from perijove_hub.gpus import inventory
+
+    try:
+        found = {device.id: device for device in inventory.look(settings.gpus)}
+    except inventory.Unknown as error:
+        fix = "Mend the driver: until then the GPUs stay as they were last known."
+        yield Finding("gpus", "warning", str(error), fix)
+        return
+    for name in set(settings.gpus.devices or []) - found.keys():
+        fix = "Take it from [gpus] devices, or look at what `nvidia-smi -L` lists."
+        yield Finding("gpus", "warning", f"there is no GPU '{name}'", fix)
+    if found:
+        yield Finding("gpus", "ok", ", ".join(one.model or one.id for one in found.values()))
+
+
+def _quotas(settings: Settings, data_dir: Path) -> Iterator[Finding]:
+    """Name the groups with a quota that nobody is in: most likely they are misspelt."""
+    never_ran = settings.store.database is None and not (data_dir / "perijove.sqlite").exists()
+    if not settings.usage.quotas or never_ran:
+        return
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from perijove_hub.store import Database
+    from perijove_hub.usage.quotas import unknown_groups
+
+    database = Database(DataDir(data_dir).database_url(settings))
+    try:
+        with database.reading() as session:
+            unknown = unknown_groups(session, settings)
+    except SQLAlchemyError:
+        # What else is wrong with it is said where it is used.
+        return
+    finally:
+        database.close()
+    for name, near in unknown.items():
+        fix = f"Did you mean '{near}'?" if near else "Add users to it, or take its quota away."
+        yield Finding("quotas", "warning", f"nobody is in the group '{name}'", fix)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from perijove_hub.settings import Settings, SizeSettings
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import UsageRow
+from perijove_hub.store.models import LoginRow, PrincipalRow, UsageRow
 from perijove_hub.usage.totals import Stretch, stretches
 
 #: What a quota can limit, as people read it.
@@ -90,6 +93,20 @@ def standings(session: Session, settings: Settings, group: str | None) -> list[S
         below = _leaves(ran, measure, limit, now - window) if used >= limit else None
         found.append(Standing(group, measure, used, limit, days, below + window if below else None))
     return found
+
+
+def unknown_groups(session: Session, settings: Settings) -> dict[str, str | None]:
+    """Return the groups with a quota that nobody is known to be in, each with the nearest one."""
+    members: list[list[Any]] = [
+        *session.scalars(select(LoginRow.groups)),
+        *session.scalars(select(PrincipalRow.groups)),
+    ]
+    known = {str(name) for groups in members for name in groups}
+    return {
+        name: next(iter(difflib.get_close_matches(name, known, n=1)), None)
+        for name in settings.usage.quotas
+        if name not in known
+    }
 
 
 def _used(ran: Sequence[Stretch], measure: str, start: datetime) -> float:
