@@ -24,6 +24,18 @@ def mounts(context: Context, *, user: str, groups: Sequence[str]) -> list[Mount]
     return [_home(context, user), *_shared(context, groups)]
 
 
+def prepare(context: Context) -> None:
+    """Make every shared folder that is not there yet. Raises ``FilesError`` or ``EngineDown``."""
+    for _ in _shared(context, everyone(context)):
+        pass
+
+
+def everyone(context: Context) -> list[str]:
+    """Return the groups that see a shared folder."""
+    folders = context.settings.files.shared.values()
+    return sorted({group for folder in folders for group in (*folder.read, *folder.write)})
+
+
 def gids(context: Context, *, groups: Sequence[str]) -> list[int]:
     """Return the numbers of operating-system groups that a container of theirs needs.
 

@@ -16,18 +16,21 @@ from typing import Any
 from docker.errors import APIError, ImageNotFound, NotFound
 from sqlalchemy import delete, select, update
 
+from perijove_hub import files
 from perijove_hub.context import Context
 from perijove_hub.engine import Names, firewall
 from perijove_hub.engine.client import EngineDown, connect, reaching
 from perijove_hub.pool.claiming import slots_of
 from perijove_hub.pool.recipe import Recipe, wanted
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import WarmRow
+from perijove_hub.store.models import WarmRow, WorkspaceRow
 
 log = logging.getLogger(__name__)
 
 #: How long a container may take until it waits, and a claim until it has gone in.
 PATIENCE = timedelta(seconds=90)
+#: How long until a workspace that was started is on record.
+LONGEST_START = timedelta(minutes=5)
 #: How long after a claim none is made: whoever starts now needs the processor.
 CALM = timedelta(seconds=5)
 
@@ -86,6 +89,7 @@ class PoolDuty:
         # In this order: a row is written after its container and its slot are there.
         with self._context.database.reading() as session:
             rows = list(session.scalars(select(WarmRow)))
+            recorded = set(session.scalars(select(WorkspaceRow.container)))
             now = database_now(session)
         slots = self._slots.names()
         containers = {
@@ -99,8 +103,11 @@ class PoolDuty:
             if found is None:
                 self._forget(row)
             elif row.state == "claimed":
-                if not self._slots.was_sent(row.slot) and now - _claimed(row) > PATIENCE:
-                    # Whoever claimed it was killed on the way: it has told it nothing.
+                age = now - _claimed(row)
+                # Whoever claimed it was killed: on the way in, or before its start was recorded.
+                if (age > PATIENCE and not self._slots.was_sent(row.slot)) or (
+                    age > LONGEST_START and row.container not in recorded
+                ):
                     self._remove(api, row.container)
             elif found["State"] != "running" or (
                 row.state == "starting" and now - row.created_at > PATIENCE
@@ -121,8 +128,14 @@ class PoolDuty:
             self._keep(api, recipe, rows, recent=now - CALM)
 
     def _recipe(self) -> Recipe | None:
-        recipe = wanted(self._context)
         count = self._context.settings.workspaces.warm.count
+        try:
+            # Their groups are part of the recipe, so they have to be there first.
+            files.prepare(self._context)
+        except files.FilesError as error:
+            self._say(f"no containers wait: {error}")
+            return None
+        recipe = wanted(self._context)
         why = None
         if recipe is None and count:
             why = "its image is not there yet, or its size has GPUs"

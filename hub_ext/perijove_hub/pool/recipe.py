@@ -76,14 +76,12 @@ class Recipe:
 def recipe(context: Context, *, digest: str, size: str) -> Recipe:
     """Return what a container of ``digest`` and ``size`` is made of today."""
     limits: SizeSettings = context.settings.workspaces.sizes[size]
-    shared = context.settings.files.shared.values()
-    everyone = {group for folder in shared for group in (*folder.read, *folder.write)}
     return Recipe(
         digest=digest,
         size=size,
         cpu=limits.cpu,
         memory_mb=limits.memory_mb,
-        groups=tuple(files.gids(context, groups=sorted(everyone))),
+        groups=tuple(files.gids(context, groups=files.everyone(context))),
         network=Names.of(context.data.root).network,
     )
 
