@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +12,21 @@ import pytest
 
 from perijove_hub.context import Context, Topology
 from perijove_hub.engine import Names, firewall, network
+from perijove_hub.engine.ready import IMAGE, why_not
 from perijove_hub.launch import Kind, Launcher, Phase, Status, Workload
 from perijove_hub.launch.docker import DockerLauncher
 from perijove_hub.launch.local import LocalLauncher
 from tests.docker.conftest import engine as engine
-from tests.docker.conftest import image as image
+from tests.fixtures.processes import ROOT
+
+
+@pytest.fixture(scope="session")
+def image(engine: None) -> str:
+    """An image with Python; which version of Perijove is in it matters little here."""
+    if why_not():
+        subprocess.run([sys.executable, ROOT / "images" / "build", "cpu"], check=True)
+    assert why_not() is None
+    return IMAGE
 
 
 @pytest.fixture

@@ -106,6 +106,14 @@ def test_a_given_directory_is_used_and_stays_its_owners(launcher: Launcher, tmp_
     assert (given / "made").exists()
 
 
+def test_folders_in_folders_without_end_are_deleted(launcher: Launcher) -> None:
+    code = "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')"
+    launcher.start(python("one", code))
+    assert ended(launcher, "one").exit_code == 0
+    launcher.remove("one")
+    assert launcher.list() == []
+
+
 def test_one_that_runs_cannot_be_removed(launcher: Launcher) -> None:
     launcher.start(python("one", SLEEP))
     with pytest.raises(ValueError, match="still running"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 
 import docker
@@ -14,6 +15,8 @@ from perijove_hub.engine.exceptions import EngineDown
 
 __all__ = ["EngineDown", "answers", "connect", "reaching"]
 
+#: Where an engine listens when nothing else is said.
+SOCKET = "unix:///var/run/docker.sock"
 #: Seconds an ordinary question to the engine may take.
 TIMEOUT = 60.0
 
@@ -21,6 +24,7 @@ TIMEOUT = 60.0
 def connect(timeout: float = TIMEOUT) -> docker.DockerClient:
     """Return a client of the engine ``DOCKER_HOST`` names. Raises ``EngineDown``."""
     with reaching():
+        _knock()
         return docker.from_env(timeout=timeout)
 
 
@@ -42,11 +46,20 @@ def reaching() -> Iterator[None]:
     except APIError:
         raise
     except (DockerException, requests.RequestException, OSError) as error:
-        where = os.environ.get("DOCKER_HOST", "/var/run/docker.sock")
+        where = os.environ.get("DOCKER_HOST", SOCKET)
         raise EngineDown(
             f"no Docker engine answers at {where} ({_brief(error)}). Start it, or point "
             "DOCKER_HOST at it."
         ) from error
+
+
+def _knock() -> None:
+    """Try the socket first: the client leaves one open for each try that fails."""
+    host = os.environ.get("DOCKER_HOST", SOCKET)
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.settimeout(5)
+            tried.connect(host.removeprefix("unix://"))
 
 
 def _brief(error: BaseException) -> str:

@@ -11,7 +11,6 @@ worker that was killed anywhere is continued by the next one, and nothing runs t
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +21,7 @@ from perijove_hub.engine.exceptions import EngineDown
 from perijove_hub.identity import issue_run_token
 from perijove_hub.jobs import ledger, limits, owners, reasons, scratch, workload
 from perijove_hub.jobs.names import workload_name
-from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status
+from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status, plain
 from perijove_hub.store.models import JobRow, JobVersionRow, RunRow, utcnow
 
 log = logging.getLogger(__name__)
@@ -172,7 +171,7 @@ class Executor:
         folder = self._launcher.directory(status.name)
         self._launcher.remove(status.name)
         if folder.is_relative_to(self._scratch):
-            shutil.rmtree(folder, ignore_errors=True)
+            plain.delete(folder)
 
     def _forget_others(self, here: Mapping[str, Status]) -> None:
         """Stop and forget workloads whose runs are settled or unknown."""
@@ -236,11 +235,11 @@ class Executor:
         except NameTaken:
             # Started before, by a worker that died before it could say so: watch that one.
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                plain.delete(folder)
         except EngineDown:
             # Not the run's fault: the next step queues it again.
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                plain.delete(folder)
             raise
         except (LaunchError, OSError, KeyError, ValueError) as error:
             self._could_not_start(run, name, folder, error)
@@ -261,4 +260,4 @@ class Executor:
         if status.labels:
             self._forget(status)
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            plain.delete(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,7 +38,7 @@ def sweep(root: Path, used: Iterable[Path]) -> None:
     kept = set(used)
     for folder in root.iterdir() if root.is_dir() else ():
         if folder not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
+            plain.delete(folder)
 
 
 def output(folder: Path) -> bytes | None:

@@ -44,7 +44,7 @@ DISK_EVERY = 5.0
 #: Seconds beyond its grace after which a container is killed from outside.
 SLACK = 5.0
 
-_LOG, _END = "/run/perijove/log", "/run/perijove/end"
+_LOG, _END, _INSIDE = (f"/run/perijove/{name}" for name in ("log", "end", "inside.py"))
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _NEW, _OLD = ".new-", ".old-"
 _KIND = "t"
@@ -150,7 +150,7 @@ class DockerLauncher:
         self._discard(self._container(name))
         buried = self._root / f"{_OLD}{secrets.token_hex(8)}"
         folder.rename(buried)
-        shutil.rmtree(buried, ignore_errors=True)
+        plain.delete(buried)
         self._measured.pop(name, None)
 
     def close(self) -> None:
@@ -195,8 +195,11 @@ class DockerLauncher:
             "grace_s": workload.grace_s,
         }
         (staged / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
-        for name in ("log", "end"):
+        # A copy, because the container's user may not be let to where Perijove is installed.
+        shutil.copyfile(inside.__file__, staged / "inside.py")
+        for name in ("log", "end", "inside.py"):
             (staged / name).touch(mode=0o600)
+            (staged / name).chmod(0o600)
             _own(staged / name)
         return directory
 
@@ -227,6 +230,7 @@ class DockerLauncher:
                 Mount(str(directory.absolute()), DIRECTORY),
                 Mount(str(folder / "log"), _LOG),
                 Mount(str(folder / "end"), _END),
+                Mount(str(folder / "inside.py"), _INSIDE, read_only=True),
                 *workload.mounts,
             ),
         )
@@ -239,11 +243,10 @@ class DockerLauncher:
             "timeout_s": workload.timeout_s,
             "grace_s": workload.grace_s,
         }
-        text = Path(inside.__file__).read_text(encoding="utf-8")
         created = self._api.create_container(
             image=image,
             name=self._container(workload.name),
-            entrypoint=["python", "-I", "-S", "-c", text],
+            entrypoint=["python", "-I", "-S", _INSIDE],
             command=[json.dumps(limits), *workload.command],
             environment={**workload.environment, "HOME": DIRECTORY},
             working_dir=DIRECTORY,
@@ -335,7 +338,7 @@ class DockerLauncher:
         """Delete what a killed ``start`` or ``remove`` left half done."""
         for path in self._root.glob(".*"):
             if path.name.startswith((_NEW, _OLD)) and not _is_locked(path):
-                shutil.rmtree(path, ignore_errors=True)
+                plain.delete(path)
 
 
 def _ending(name: str, folder: Path, spec: dict[str, Any], state: dict[str, Any]) -> Status:

@@ -1,7 +1,7 @@
 """Run one command inside its container, and say on the way out how it went.
 
-The Docker launcher starts this text with ``python -I -S -c``: standard library only, and
-whatever image the container is made from needs nothing of ours. It
+The Docker launcher mounts this file and starts it with ``python -I -S``: standard library
+only, so the image needs nothing of ours. It
 
 * takes secrets from its standard input, so that they are neither on the host's disk nor in
   what the engine says of the container;
@@ -15,6 +15,7 @@ decides over anything but words is asked from the engine.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -162,7 +163,8 @@ def watch(child: int, reading: int, log: Log, *, timeout: float | None, grace: f
             cause = "memory"
         if cause is not None and kill_at is None:
             kill_at = now + grace
-            os.killpg(child, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGTERM)
         if kill_at is not None and now > kill_at:
             # Everyone in this container but init and this process.
             os.kill(-1, signal.SIGKILL)

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from perijove_hub.launch import shim
+from perijove_hub.launch import plain, shim
 from perijove_hub.launch.workload import LaunchError, NameTaken, Phase, Status, Workload
 
 #: What a workload inherits of the control plane's environment; nothing secret is among it.
@@ -138,7 +138,7 @@ class LocalLauncher:
         self._kill_strays(folder)
         buried = self._root / f"{_OLD}{secrets.token_hex(8)}"
         folder.rename(buried)
-        shutil.rmtree(buried, ignore_errors=True)
+        plain.delete(buried)
 
     def _folder(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -199,7 +199,7 @@ class LocalLauncher:
         """Delete what a killed ``start`` or ``remove`` left half done."""
         for path in self._root.glob(".*"):
             if path.name.startswith((_NEW, _OLD)) and not _is_locked(path):
-                shutil.rmtree(path, ignore_errors=True)
+                plain.delete(path)
 
 
 def _resolved(command: tuple[str, ...]) -> list[str]:
