@@ -19,7 +19,16 @@ from perijove_hub.access import VERBS, scope
 from perijove_hub.api.app import API, create_app
 from perijove_hub.identity import issue_run_token, revoke_run_tokens
 from perijove_hub.settings import SourceSettings
-from perijove_hub.store.models import DatasetRow, DeploymentRow, RunRow, SourceRow, utcnow
+from perijove_hub.store.models import (
+    BuildRow,
+    DatasetRow,
+    DeploymentRow,
+    ImageRow,
+    ImageVersionRow,
+    RunRow,
+    SourceRow,
+    utcnow,
+)
 from tests.fixtures.api import Api
 from tests.fixtures.mlflow import Mlflow
 from tests.jobs.conftest import TUTORIAL
@@ -40,6 +49,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/jobs/{job_id}/runs"): {},
     ("PATCH", "/jobs/{job_id}"): {"visibility": "everyone"},
     ("POST", "/deployments"): {"model": "m", "version": 1},
+    ("POST", "/images"): {"spec": {"name": "mine", "pip": ["polars"]}},
+    ("POST", "/images/{name}/rollback"): {"version": 1},
     ("POST", "/sources/{name}/query"): {"sql": "select 1"},
     ("POST", "/shares"): {"name": "mine.ipynb", "notebook": TUTORIAL, "receiver": "ada"},
 }
@@ -55,7 +66,9 @@ class Adas:
     def at(self, path: str, *, nobodys: bool = False) -> str:
         """Fill a path in with ada's ids, or with ids that nothing has."""
 
-        def fill(_: re.Match[str]) -> str:
+        def fill(placeholder: re.Match[str]) -> str:
+            if placeholder[0] == "{version}":
+                return "1"
             key = path.split("/")[1]
             assert key in self.ids, f"no object of ada's to try {path} on: add one here"
             return "nothing" if nobodys else self.ids[key]
@@ -104,6 +117,21 @@ def adas(api: Api, tracked: tuple[Mlflow, str, str], tmp_path: Any) -> Adas:
         session.add(SourceRow(name="shop", kind="sqlite", groups=["research"]))
         session.flush()
         session.add(DatasetRow(name="shop.main.t", source="shop", schema_name="main", table="t"))
+        image = ImageRow(name="secret", owner="ada", current=1)
+        session.add(image)
+        session.flush()
+        session.add(
+            ImageVersionRow(
+                image_id=image.id,
+                version=1,
+                state="approved",
+                digest=f"sha256:{'1' * 64}",
+                created_by="ada",
+            )
+        )
+        build = BuildRow(image_id=image.id, version=1, requested_by="ada", state="succeeded")
+        session.add(build)
+        session.flush()
         session.add(
             DeploymentRow(
                 name="secret", owner="ada", model="m", version=1, workspace="group-research"
@@ -119,6 +147,8 @@ def adas(api: Api, tracked: tuple[Mlflow, str, str], tmp_path: Any) -> Adas:
             "sources": "shop",
             "datasets": "shop.main.t",
             "deployments": "secret",
+            "images": "secret",
+            "builds": build.id,
             "shares": share["id"],
         },
     )
@@ -174,6 +204,7 @@ def test_ada_reaches_every_object_that_others_do_not(adas: Adas) -> None:
 def test_who_sees_what_everyone_may_see_changes_none_of_it(adas: Adas) -> None:
     with adas.api.context.database.session() as session:
         session.get_one(DeploymentRow, "secret").visibility = "everyone"
+        session.query(ImageRow).one().visibility = "everyone"
     with adas.api.client("ada") as ada:
         ada.patch(adas.at("/jobs/{job_id}"), json={"visibility": "everyone"}).raise_for_status()
     with adas.api.client("grace") as grace:
