@@ -48,7 +48,7 @@ def versions(session: Session, image: str, rows: Sequence[ImageVersionRow]) -> l
 
 
 def images(session: Session, rows: Sequence[ImageRow]) -> list[Image]:
-    """Tell of images, with two queries however many they are."""
+    """Tell of images, with as many queries for one as for many."""
     ids = [row.id for row in rows]
     newest = (
         select(ImageVersionRow.image_id, func.max(ImageVersionRow.version).label("version"))
@@ -70,6 +70,19 @@ def images(session: Session, rows: Sequence[ImageRow]) -> list[Image]:
         )
     )
     latest = {version.image_id: (version, made) for version, made in found}
+    sizes = dict(
+        session.execute(
+            select(ImageRow.id, ImageVersionRow.size_bytes)
+            .join(
+                ImageVersionRow,
+                (ImageVersionRow.image_id == ImageRow.id)
+                & (ImageVersionRow.version == ImageRow.current),
+            )
+            .where(ImageRow.id.in_(ids))
+        )
+        .tuples()
+        .all()
+    )
     return [
         Image(
             id=row.id,
@@ -81,6 +94,7 @@ def images(session: Session, rows: Sequence[ImageRow]) -> list[Image]:
             created_at=row.created_at,
             updated_at=row.updated_at,
             current=row.current,
+            size_bytes=sizes.get(row.id),
             builtin=row.builtin,
             latest=_version(*latest[row.id], row.name),
         )

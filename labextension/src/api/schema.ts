@@ -1623,6 +1623,11 @@ export interface components {
              */
             owner: string;
             /**
+             * Size Bytes
+             * @description Of the current version.
+             */
+            size_bytes?: number | null;
+            /**
              * Updated At
              * Format: date-time
              */

@@ -142,6 +142,8 @@ class Image(Owned):
     description: str = ""
     current: int | None = None
     """The version that starts when none is named."""
+    size_bytes: int | None = None
+    """Of the current version."""
     builtin: bool = False
     latest: ImageVersion
     """The newest version, whatever its state."""
