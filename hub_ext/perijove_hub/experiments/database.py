@@ -39,7 +39,7 @@ def check(url: str) -> str | None:
     read, or that a newer MLflow wrote.
     """
     shown = make_url(url).render_as_string(hide_password=True)
-    found = _revision(url, shown)
+    found = revision(url)
     revisions, head = _known()
     if found is None or found == head:
         return None
@@ -74,8 +74,17 @@ def prepare(url: str) -> None:
         path.chmod(0o600)
 
 
-def _revision(url: str, shown: str) -> str | None:
-    """Read the schema's revision; ``None`` for a database without tables of MLflow."""
+def known_revisions() -> set[str]:
+    """List the revisions of the schema that this MLflow knows."""
+    return _known()[0]
+
+
+def revision(url: str) -> str | None:
+    """Read the schema's revision; ``None`` for a database without tables of MLflow.
+
+    Raises ``MlflowDatabaseError`` for a database that cannot be read.
+    """
+    shown = make_url(url).render_as_string(hide_password=True)
     path = _sqlite_path(url)
     if path is not None and not path.exists():
         return None

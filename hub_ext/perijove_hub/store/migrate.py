@@ -30,7 +30,7 @@ def upgrade(database: Database) -> None:
         # that fails half way leaves no trace.
         with database.engine.begin() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
-            known = {revision.revision for revision in script.walk_revisions()}
+            known = known_revisions()
             if current is not None and current not in known:
                 raise MigrationError(
                     f"the database is of a newer Perijove (schema {current}, this version knows "
@@ -40,10 +40,22 @@ def upgrade(database: Database) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except OperationalError as error:
-        # The URL may hold a password; the driver's own words do not.
-        raise MigrationError(
-            f"the database does not answer ({error.orig}). Check store.database in perijove.toml."
-        ) from None
+        raise _silent(error) from None
+
+
+def revision(database: Database) -> str | None:
+    """Return the schema's revision; ``None`` for an empty database. Raises ``MigrationError``."""
+    try:
+        with database.engine.execution_options(reading=True).connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except OperationalError as error:
+        raise _silent(error) from None
+
+
+def known_revisions() -> set[str]:
+    """List the revisions of the schema that this Perijove knows."""
+    script = ScriptDirectory.from_config(_config())
+    return {revision.revision for revision in script.walk_revisions()}
 
 
 def add_migration(database: Database, message: str) -> None:
@@ -52,6 +64,13 @@ def add_migration(database: Database, message: str) -> None:
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.revision(config, message, autogenerate=True)
+
+
+def _silent(error: OperationalError) -> MigrationError:
+    # The URL may hold a password; the driver's own words do not.
+    return MigrationError(
+        f"the database does not answer ({error.orig}). Check store.database in perijove.toml."
+    )
 
 
 def _config() -> Config:

@@ -1,0 +1,1 @@
+"""Everything Perijove must not lose, in one file and back again."""
