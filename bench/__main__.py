@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("spawn.py", "jobs.py", "prediction.py")
+SCRIPTS = ("spawn.py", "spawn_docker.py", "jobs.py", "prediction.py")
 PACKAGES = (
     "jupyterhub",
+    "dockerspawner",
     "jupyterlab",
     "nbclient",
     "papermill",
