@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -43,8 +42,6 @@ STARTING = timedelta(minutes=3)
 HOLD = timedelta(seconds=15)
 #: Seconds between questions whether a kernel is busy.
 ASK_EVERY = 10.0
-#: Seconds between looks at quotas.
-CHECK_EVERY = 60.0
 #: How long an ended kernel stays in lists.
 REMEMBERED = timedelta(days=7)
 #: Attempts to find a port that is free.
@@ -62,7 +59,7 @@ class KernelDuty:
         self._launcher = launcher
         self._settings = context.settings
         self._in_containers = context.topology.spawner == "docker"
-        self._asked = self._checked = float("-inf")
+        self._asked = float("-inf")
         self._told: set[str] = set()
 
     def tick(self) -> None:
@@ -320,15 +317,12 @@ class KernelDuty:
             self._told.add(name)
 
     def _look_after(self, rows: Sequence[KernelRow]) -> None:
-        """See who is idle and whose quota is used up, every few seconds."""
+        """See who is idle, every few seconds; quotas have a duty of their own, which warns."""
         now = time.monotonic()
         if rows and now - self._asked >= ASK_EVERY:
             self._asked = now
             self._note_activity(rows)
             self._stop_idle(rows)
-        if rows and now - self._checked >= CHECK_EVERY:
-            self._checked = now
-            self._stop_over_quota(rows)
 
     def _note_activity(self, rows: Sequence[KernelRow]) -> None:
         with ThreadPoolExecutor(8, thread_name_prefix="kernels") as pool:
@@ -360,18 +354,6 @@ class KernelDuty:
             since = row.active_at or row.created_at
             if utcnow() - since > timedelta(minutes=minutes) and not row.stop_requested:
                 self._ask_to_stop(row, reasons.idle(minutes, gpu=size.gpus > 0))
-
-    def _stop_over_quota(self, rows: Sequence[KernelRow]) -> None:
-        over: defaultdict[tuple[str | None, str], list[KernelRow]] = defaultdict(list)
-        for row in rows:
-            over[row.group, row.size].append(row)
-        for (group, size), theirs in over.items():
-            with self._context.database.reading() as session:
-                reason = quotas.check(
-                    session, self._settings, user=theirs[0].user, group=group, size=size
-                )
-            for row in theirs if reason else ():
-                self._ask_to_stop(row, f"Stopped: {reason}")
 
     def _ask_to_stop(self, row: KernelRow, reason: str) -> None:
         with self._context.database.session() as session:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from perijove_hub.context import Context
 from perijove_hub.exceptions import ProblemError
+from perijove_hub.kernels import ledger as kernels
 from perijove_hub.settings import Settings
 from perijove_hub.store import audit
 from perijove_hub.store.clock import database_now
@@ -87,7 +88,7 @@ class QuotaDuty:
         if row.kind == "kernel":
             kernel = session.get(KernelRow, row.object)
             if kernel is not None and not kernel.stop_requested:
-                kernel.stop_requested, kernel.reason = True, ending
+                kernels.ask_to_stop(session, kernel, ending)
             return []
         user, _, server = row.object.partition("/")
         workspace = session.get(WorkspaceRow, (user, server))
