@@ -1,4 +1,4 @@
-"""Perijove in a kernel: catalog, experiments, jobs and models, as magics and as Python.
+"""Perijove in a kernel: catalog, experiments, jobs, models and images, as magics and as Python.
 
 Importing this package loads nothing heavy: ``%load_ext perijove`` must stay under 150 ms.
 """
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from perijove import catalog, experiments, jobs, models, shares
+    from perijove import catalog, experiments, images, jobs, models, shares
     from perijove.experiments import experiment
 
-__all__ = ["catalog", "experiment", "experiments", "jobs", "models", "shares"]
+__all__ = ["catalog", "experiment", "experiments", "images", "jobs", "models", "shares"]
 
 __version__ = "0.1.0"
 
-_NOUNS = {"catalog", "experiments", "jobs", "models", "shares"}
+_NOUNS = {"catalog", "experiments", "images", "jobs", "models", "shares"}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from perijove.client import Client
+from perijove.environment import image as here
 from perijove.exceptions import ApiError, NotebookError, PerijoveError, Unreachable
 from perijove.runner import parameters as reading
 from perijove.runner.values import from_text as from_text
@@ -70,12 +71,14 @@ def create(
     group: str | None = None,
     memory_mb: int | None = None,
     timeout_s: int | None = None,
+    image: str | None = None,
 ) -> Job:
     """Promote a notebook, by path or as nbformat JSON: a new job, or its next version.
 
     ``name`` is made of the file's name if left out. ``path`` is for people: where the notebook
     lies. ``schedule`` is a cron expression of five
-    fields in ``timezone``; ``parameters`` are the values of scheduled runs.
+    fields in ``timezone``; ``parameters`` are the values of scheduled runs. ``image`` is what its
+    runs start from, ``NAME`` or ``NAME@VERSION``: if left out, what this runs in.
     """
     if schedule is None and parameters:
         raise JobError("These parameters are for scheduled runs, and no schedule is given.")
@@ -100,6 +103,7 @@ def create(
         resources=Resources(memory_mb=memory_mb, timeout_s=timeout_s),
         visibility=Visibility(visibility) if visibility else None,
         group=group,
+        image=image or here(),
     )
     with Client() as client:
         return _once(client, Job, "/jobs", body)

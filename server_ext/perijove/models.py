@@ -18,6 +18,7 @@ from urllib.parse import quote
 import httpx
 
 from perijove.client import Client, own_token, problem_from
+from perijove.environment import image as here
 from perijove.exceptions import ApiError, PerijoveError, Unreachable
 from perijove.types.base import Page, Visibility
 from perijove.types.jobs import LogChunk
@@ -44,12 +45,14 @@ def deploy(
     name: str | None = None,
     visibility: str | None = None,
     group: str | None = None,
+    image: str | None = None,
 ) -> Deployment:
     """Serve a version of a registered model, or move your deployment of that name to it.
 
     Returns at once, usually with ``state`` ``starting``; ``wait`` waits until it answers.
     ``visibility`` is ``private``, ``group`` or ``everyone``; left out, a new deployment is
-    private and an existing one stays as it is.
+    private and an existing one stays as it is. ``image`` is what its replicas start from,
+    ``NAME`` or ``NAME@VERSION``: if left out, what this runs in.
     """
     body = DeploymentCreate(
         model=model,
@@ -57,6 +60,7 @@ def deploy(
         name=name,
         visibility=Visibility(visibility) if visibility else None,
         group=group,
+        image=image or here(),
     )
     with Client() as client:
         return client.post(Deployment, "/deployments", body)

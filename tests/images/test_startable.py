@@ -144,6 +144,7 @@ def test_choices_are_what_starts(context: Context) -> None:
 def test_runs_start_with_the_rights_their_owner_has_now(context: Context) -> None:
     adas(context)
     with context.database.reading() as session:
-        assert service.digest_for(session, "ada", "geo@1", context.settings) == D2
+        found = service.started(session, "ada", "geo@1", context.settings)
+        assert (found.digest, found.reference) == (D2, "geo@1")
         with pytest.raises(Invalid):
-            service.digest_for(session, "bob", "geo@1", context.settings)
+            service.started(session, "bob", "geo@1", context.settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -57,8 +58,22 @@ def startable(
     return found
 
 
-def digest_for(session: Session, user: str, reference: str | None, settings: Settings) -> str:
-    """Return the digest that work of ``user`` starts from, with the rights they have now.
+@dataclass(frozen=True)
+class Started:
+    """What something starts from."""
+
+    digest: str
+    reference: str
+    """``NAME@VERSION``."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells the code inside where it is, for what it promotes and deploys."""
+        return {"PERIJOVE_IMAGE": self.reference, "PERIJOVE_IMAGE_DIGEST": self.digest}
+
+
+def started(session: Session, user: str, wanted: str | None, settings: Settings) -> Started:
+    """Return what work of ``user`` starts from, with the rights they have now.
 
     For runs and replicas, which start without their owner asking. Raises ``Invalid``.
     """
@@ -68,9 +83,8 @@ def digest_for(session: Session, user: str, reference: str | None, settings: Set
         groups=list(known.groups) if known else [],
         admin=known.admin if known else False,
     )
-    digest = startable(session, principal, reference, settings).digest
-    assert digest is not None  # noqa: S101 - startable() has seen it
-    return digest
+    version = startable(session, principal, wanted, settings)
+    return Started(version.digest or "", reference(session, version))
 
 
 def reference(session: Session, version: ImageVersionRow) -> str:

@@ -18,7 +18,9 @@ from pathlib import Path
 from perijove.types.jobs import RunState
 from perijove_hub.context import Context
 from perijove_hub.engine.exceptions import EngineDown
+from perijove_hub.exceptions import Invalid
 from perijove_hub.identity import issue_run_token
+from perijove_hub.images import service as images
 from perijove_hub.jobs import ledger, limits, owners, reasons, scratch, workload
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status, plain
@@ -215,6 +217,12 @@ class Executor:
             ending = ledger.Ending(RunState.failed, gone)
             self._finish(run, Status(name, Phase.gone, {}), ending)
             return
+        try:
+            image = self._image(run, version)
+        except Invalid as error:
+            why = f"Its image does not start: {error.detail} {error.fix} Then promote it again."
+            self._finish(run, Status(name, Phase.gone, {}), ledger.Ending(RunState.failed, why))
+            return
         folder: Path | None = None
         try:
             notebook = self._context.blobs.get(version.notebook_sha256)
@@ -225,7 +233,7 @@ class Executor:
                 run,
                 job=job.name,
                 folder=folder,
-                image=version.image_digest,
+                image=image,
                 limits=limited,
                 disk_mb=self._context.settings.jobs.disk_mb,
                 topology=self._context.topology,
@@ -246,6 +254,13 @@ class Executor:
             return
         self._record_start(run)
         log.info("run %s of job %s started", run.id, job.name)
+
+    def _image(self, run: RunRow, version: JobVersionRow) -> images.Started | None:
+        """Return what the run starts from: still approved, and its owner's to see."""
+        if self._context.topology.spawner != "docker":
+            return None
+        with self._context.database.reading() as session:
+            return images.started(session, run.owner, version.image, self._context.settings)
 
     def _could_not_start(
         self, run: RunRow, name: str, folder: Path | None, error: Exception

@@ -23,11 +23,19 @@ from perijove_hub.access import may_change, may_see, sharing, visible
 from perijove_hub.api.paging import contains, paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Invalid, NotFound, Refused
+from perijove_hub.images import service as images
 from perijove_hub.jobs import limits, schedule, snapshot, wire
 from perijove_hub.jobs.values import checked
 from perijove_hub.store import audit, idempotency
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import JobRow, JobVersionRow, RunRow, ScheduleRow, utcnow
+from perijove_hub.store.models import (
+    ImageVersionRow,
+    JobRow,
+    JobVersionRow,
+    RunRow,
+    ScheduleRow,
+    utcnow,
+)
 
 
 class JobSort(StrEnum):
@@ -225,8 +233,17 @@ class JobService:
             row.timeout_s = body.resources.timeout_s or row.timeout_s
             row.updated_at = utcnow()
             session.flush()
+            image = None
+            if body.image is not None:
+                image = images.startable(session, principal, body.image, self._context.settings)
             number = _add_version(
-                session, row, address, body=body, inspection=inspection, by=principal
+                session,
+                row,
+                address,
+                body=body,
+                inspection=inspection,
+                image=image,
+                by=principal,
             )
             _renew_schedule(session, row, body.schedule)
             audit.record(session, principal, "job.promote", row.id, name=row.name, version=number)
@@ -242,16 +259,22 @@ def _add_version(
     *,
     body: JobCreate,
     inspection: Inspection,
+    image: ImageVersionRow | None,
     by: Principal,
 ) -> int:
-    """Add a version unless the newest is the same notebook; return the newest's number."""
+    """Add a version unless the newest is the same notebook in the same image.
+
+    Returns the newest's number.
+    """
+    digest = image.digest if image else None
     newest = session.scalar(
         select(JobVersionRow)
         .where(JobVersionRow.job_id == row.id)
         .order_by(JobVersionRow.version.desc())
         .limit(1)
     )
-    if newest is not None and newest.notebook_sha256 == address:
+    same = newest is not None and (newest.notebook_sha256, newest.image_digest) == (address, digest)
+    if newest is not None and same:
         return newest.version
     number = newest.version + 1 if newest else 1
     session.add(
@@ -261,6 +284,8 @@ def _add_version(
             notebook_sha256=address,
             parameters=[one.model_dump(mode="json") for one in inspection.parameters],
             path=body.path,
+            image=images.reference(session, image) if image else None,
+            image_digest=digest,
             created_by=by.name,
         )
     )

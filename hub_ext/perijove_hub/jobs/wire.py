@@ -28,6 +28,7 @@ def version(row: JobVersionRow) -> JobVersion:
         notebook_sha256=row.notebook_sha256,
         parameters=parameters(row),
         path=row.path,
+        image=row.image,
         created_by=row.created_by,
         created_at=row.created_at,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from perijove.types.jobs import Resources
 from perijove_hub.context import Topology
+from perijove_hub.images.service import Started
 from perijove_hub.jobs import scratch
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.launch import Kind, Workload
@@ -21,13 +22,13 @@ def describe(
     *,
     job: str,
     folder: Path,
-    image: str | None,
+    image: Started | None,
     limits: Resources,
     disk_mb: int,
     topology: Topology,
     token: str,
 ) -> Workload:
-    """Describe the process of a run's next attempt; ``image`` is a digest."""
+    """Describe the process of a run's next attempt; only containers have an ``image``."""
     return Workload(
         name=workload_name(run.id, run.attempt),
         kind=Kind.task,
@@ -40,10 +41,13 @@ def describe(
             *("--output", scratch.OUTPUT),
             *("--events", scratch.EVENTS),
         ),
-        environment=_environment(run, job=job, topology=topology.inside),
+        environment={
+            **_environment(run, job=job, topology=topology.inside),
+            **(image.environment if image else {}),
+        },
         secrets={"PERIJOVE_TOKEN": token, "MLFLOW_TRACKING_TOKEN": token},
         directory=folder,
-        image=image,
+        image=image.digest if image else None,
         disk_mb=disk_mb,
         memory_mb=limits.memory_mb,
         timeout_s=limits.timeout_s,

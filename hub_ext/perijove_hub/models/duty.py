@@ -16,7 +16,8 @@ from sqlalchemy import select
 
 from perijove.types.models import DeploymentState
 from perijove_hub.context import Context
-from perijove_hub.exceptions import Unavailable
+from perijove_hub.exceptions import Invalid, Unavailable
+from perijove_hub.images import service as images
 from perijove_hub.launch import Launcher, NameTaken, Phase, Status
 from perijove_hub.models import ledger, replica
 from perijove_hub.models.files import CannotFetch, ModelFiles
@@ -142,12 +143,27 @@ class DeploymentDuty:
             return
         if folder is None:
             return
-        workload = replica.workload(self._context, deployment, row, folder)
+        try:
+            image = self._image(deployment)
+        except Invalid as error:
+            why = f"Its image does not start: {error.detail} {error.fix}"
+            self._lost(row, why, hopeless=True)
+            return
+        workload = replica.workload(self._context, deployment, row, model=folder, image=image)
         try:
             self._launcher.start(workload)
         except NameTaken:
             return  # another worker was faster: the next look adopts it
         log.info("started %s for deployment %s", row.workload, deployment.name)
+
+    def _image(self, deployment: DeploymentRow) -> str | None:
+        """Return the digest its replicas start from: still approved, and its owner's to see."""
+        if self._context.topology.spawner != "docker":
+            return None
+        with self._context.database.reading() as session:
+            return images.started(
+                session, deployment.owner, deployment.image, self._context.settings
+            ).digest
 
     def _await_ready(self, row: ReplicaRow, status: Status) -> None:
         found = replica.address(self._launcher, status)

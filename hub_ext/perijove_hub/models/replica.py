@@ -32,7 +32,9 @@ def workload_name(deployment: DeploymentRow, generation: int, attempt: int) -> s
     return f"replica-{deployment.id}-{generation}-{attempt}"
 
 
-def workload(context: Context, deployment: DeploymentRow, row: ReplicaRow, model: Path) -> Workload:
+def workload(
+    context: Context, deployment: DeploymentRow, row: ReplicaRow, *, model: Path, image: str | None
+) -> Workload:
     """Describe the process: it gets the model's files and no credentials at all."""
     environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     contained = context.topology.spawner == "docker"
@@ -53,7 +55,7 @@ def workload(context: Context, deployment: DeploymentRow, row: ReplicaRow, model
             *("--name", row.workload),
         ),
         environment=environment,
-        image=deployment.image_digest,
+        image=image,
         mounts=(Mount(str(model.absolute()), MODEL, read_only=True),),
         memory_mb=context.settings.models.memory_mb,
         labels={"kind": "replica", "id": deployment.id, "attempt": str(row.attempt)},

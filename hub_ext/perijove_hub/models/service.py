@@ -20,6 +20,7 @@ from perijove_hub.api.paging import contains, paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Conflict, Refused
 from perijove_hub.experiments.workspaces import workspace_of
+from perijove_hub.images import service as images
 from perijove_hub.launch import Launcher
 from perijove_hub.models import description, names
 from perijove_hub.models.registry import Registry
@@ -119,6 +120,10 @@ class Deployments:
             # Asked again, now that nobody else can write: a twin may have come first.
             if earlier := idempotency.earlier(session, user=principal.name, key=key, body=body):
                 return False, self._wire(_seen(session, principal, earlier))
+            image = None
+            if body.image is not None:
+                image = images.startable(session, principal, body.image, self._context.settings)
+            digest = image.digest if image else None
             name = body.name or _own_name(session, principal, derived or "")
             row = session.get(DeploymentRow, name)
             made = row is None
@@ -134,11 +139,14 @@ class Deployments:
                 _check_move(principal, row, body)
                 if body.visibility is not None:
                     row.visibility, row.group = sharing(principal, body.visibility, body.group)
-                if _is_serving(row, body, workspace_of(principal)):
+                serving = _is_serving(row, body, workspace_of(principal))
+                if serving and row.image_digest == digest:
                     return False, self._wire(row)
                 row.generation += 1
             row.model, row.version = body.model, body.version
             row.workspace = workspace_of(principal)
+            row.image = images.reference(session, image) if image else None
+            row.image_digest = digest
             row.state, row.reason, row.stopping = DeploymentState.starting.value, None, False
             row.inputs = [column.model_dump() for column in inputs]
             row.outputs = [column.model_dump() for column in outputs]
@@ -213,6 +221,7 @@ class Deployments:
             version=row.version,
             state=DeploymentState(row.state),
             reason=row.reason,
+            image=row.image,
             url=f"{self._context.topology.public_url}/services/serve/{row.name}/invocations",
             inputs=[SignatureColumn.model_validate(item) for item in row.inputs],
             outputs=[SignatureColumn.model_validate(item) for item in row.outputs],

@@ -31,6 +31,7 @@ LINE_MAGICS = {
     "param": ("experiments", "ExperimentMagics"),
     "metric": ("experiments", "ExperimentMagics"),
     "artifact": ("experiments", "ExperimentMagics"),
+    "freeze": ("images", "ImageMagics"),
     "promote": ("jobs", "JobMagics"),
     "job": ("jobs", "JobMagics"),
     "deploy": ("models", "ModelMagics"),

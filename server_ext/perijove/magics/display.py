@@ -34,6 +34,7 @@ _MOODS = {
     "succeeded": "good",
     "finished": "good",
     "ready": "good",
+    "approved": "good",
     "running": "busy",
     "starting": "busy",
     "stopping": "busy",

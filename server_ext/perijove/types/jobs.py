@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from perijove.types.base import Name, Owned, Visibility, Wire
+from perijove.types.images import Reference
 
 
 class ParameterType(StrEnum):
@@ -95,6 +96,8 @@ class JobCreate(Wire):
     visibility: Visibility | None = None
     """Null for private, or, with a new version, for what the job has."""
     group: str | None = None
+    image: Reference | None = None
+    """The image the notebook ran in, for its runs; null for the platform's default."""
 
 
 class JobUpdate(Wire):
@@ -114,6 +117,8 @@ class JobVersion(Wire):
     notebook_sha256: str
     parameters: list[Parameter]
     path: str = ""
+    image: str | None = None
+    """``NAME@VERSION`` of the image its runs start from; null for the platform's default."""
     created_by: str
     created_at: datetime
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from perijove.types.base import Name, Owned, Visibility, Wire
+from perijove.types.images import Reference
 
 
 class DeploymentState(StrEnum):
@@ -58,6 +59,8 @@ class DeploymentCreate(Wire):
     visibility: Visibility | None = None
     """Who may call it; null for ``private``, or for leaving an existing deployment's as it is."""
     group: str | None = None
+    image: Reference | None = None
+    """The image its replicas start from; null for the platform's default."""
 
 
 class Deployment(Owned):
@@ -68,6 +71,8 @@ class Deployment(Owned):
     version: int
     state: DeploymentState
     reason: str | None = None
+    image: str | None = None
+    """``NAME@VERSION`` of the image its replicas start from; null for the platform's default."""
     url: str
     """Where to POST, such as ``http://…/services/serve/NAME/invocations``."""
     inputs: list[SignatureColumn] = []
