@@ -96,7 +96,7 @@ class Platform:
                 stderr=out,
                 env={**os.environ, "PYTHONPATH": pythonpath()},
             )
-        wait_until(lambda: answers(f"{self.url}/api/health"), what="the API")
+        wait_until(lambda: answers(f"{self.url}/api/health"), seconds=90, what="the API")
 
     def kill_api(self) -> None:
         """Take it away as a crash does."""
@@ -167,9 +167,9 @@ def platform(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duty, "ASK_EVERY", 0.5)
         found = Platform(folder / "data", hub, config)
-        found.start_api()
-        found.start_worker()
         try:
+            found.start_api()
+            found.start_worker()
             yield found
         finally:
             found.close()

@@ -19,10 +19,10 @@ def waiting(*, free: float, total: int, wanted: float, ahead: int) -> str:
     return f"{first}, {ahead} before this one." if ahead else f"{first}."
 
 
-def idle(minutes: int, *, gpu: bool) -> str:
+def idle(minutes: float, *, gpu: bool) -> str:
     """Say that a kernel was stopped because nobody used it."""
     given = "; its GPU is free for others" if gpu else ""
-    return f"Stopped after {minutes} idle minutes{given}. Its variables are gone."
+    return f"Stopped after {minutes:g} idle minutes{given}. Its variables are gone."
 
 
 def ending(
