@@ -25,6 +25,7 @@ from perijove_hub.store.models import (
     DeploymentRow,
     ImageRow,
     ImageVersionRow,
+    KernelRow,
     RunRow,
     SourceRow,
     utcnow,
@@ -51,6 +52,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/deployments"): {"model": "m", "version": 1},
     ("POST", "/images"): {"spec": {"name": "mine", "pip": ["polars"]}},
     ("POST", "/images/{name}/rollback"): {"version": 1},
+    ("POST", "/kernels"): {"size": "small"},
     ("POST", "/sources/{name}/query"): {"sql": "select 1"},
     ("POST", "/shares"): {"name": "mine.ipynb", "notebook": TUTORIAL, "receiver": "ada"},
 }
@@ -132,6 +134,9 @@ def adas(api: Api, tracked: tuple[Mlflow, str, str], tmp_path: Any) -> Adas:
         build = BuildRow(image_id=image.id, version=1, requested_by="ada", state="succeeded")
         session.add(build)
         session.flush()
+        kernel = KernelRow(user="ada", image="secret@1", digest="", size="small")
+        session.add(kernel)
+        session.flush()
         session.add(
             DeploymentRow(
                 name="secret", owner="ada", model="m", version=1, workspace="group-research"
@@ -150,6 +155,7 @@ def adas(api: Api, tracked: tuple[Mlflow, str, str], tmp_path: Any) -> Adas:
             "images": "secret",
             "builds": build.id,
             "shares": share["id"],
+            "kernels": kernel.id,
         },
     )
 
@@ -210,8 +216,8 @@ def test_who_sees_what_everyone_may_see_changes_none_of_it(adas: Adas) -> None:
     with adas.api.client("grace") as grace:
         for route in OBJECTS:
             method, path = route
-            # Nothing is shared with everyone: tests/shares has who may take a share back.
-            if method == "GET" or path.startswith(("/sources", "/shares")):
+            # Kernels are never shared, and tests/shares has who may take a share back.
+            if method == "GET" or path.startswith(("/sources", "/shares", "/kernels")):
                 continue
             answer = adas.send(grace, route)
             assert answer.status_code == 403, (route, answer.text)

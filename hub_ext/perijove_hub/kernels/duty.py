@@ -332,7 +332,6 @@ class KernelDuty:
                 if at is not None and (row.active_at is None or at > row.active_at):
                     row.active_at = at
                     ledger.change(session, row, from_=[KernelState.running], active_at=at)
-            usage.seen(session, ledger.BOOKED_AS, [row.id for row in rows])
 
     def _last_active(self, row: KernelRow) -> datetime | None:
         """Ask a kernel when it last ran something; ``None`` when it cannot be asked."""

@@ -111,7 +111,9 @@ def servers_gone(session: Session, rows: Sequence[KernelRow]) -> set[str]:
         if server is None:
             continue
         ended = server.ended_at is not None and server.ended_at > row.created_at
-        anew = server.started_at is not None and server.started_at > row.created_at
+        # Without a choice it was not started by a spawner of ours, and nobody knows when.
+        known = server.started_at if server.choice else None
+        anew = known is not None and known > row.created_at
         if ended or anew:
             gone.add(row.id)
     return gone

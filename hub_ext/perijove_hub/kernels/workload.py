@@ -11,6 +11,7 @@ import sys
 from perijove_hub import files
 from perijove_hub.context import Context
 from perijove_hub.engine.sandbox import HOME
+from perijove_hub.files.homes import folder_name, local_homes
 from perijove_hub.launch import Kind, Workload
 from perijove_hub.settings import SizeSettings
 from perijove_hub.store.models import KernelRow
@@ -69,7 +70,7 @@ def describe(
     # in the one it is started with.
     python = ("env", f"HOME={HOME}", "python") if in_container else (sys.executable,)
     if not in_container:
-        environment["HOME"] = str(files.home_of(context, row.user))
+        environment["HOME"] = str(local_homes(context) / folder_name(row.user))
         # No engine hides the others' devices from a local process.
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         if path := os.environ.get("PYTHONPATH"):

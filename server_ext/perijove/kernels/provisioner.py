@@ -34,7 +34,7 @@ PARTING = 5.0
 class PerijoveProvisioner(KernelProvisionerBase):
     """One remote kernel of one kernel manager."""
 
-    size = Unicode(help="Which size, as `perijove kernels offers` or the spawn page names it").tag(
+    size = Unicode(help="Which size, as the spawn page names it").tag(
         config=True
     )
     image = Unicode(None, allow_none=True, help="NAME or NAME@VERSION; empty for the default").tag(
