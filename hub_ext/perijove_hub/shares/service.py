@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, false, func, or_, select
+from sqlalchemy import and_, ColumnElement, delete, false, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -229,7 +229,8 @@ def _concerns(principal: Principal, box: Box | None) -> ColumnElement[bool]:
     received = or_(ShareRow.receiver == principal.name, ShareRow.group.in_(principal.groups))
     if box is Box.sent:
         return sent
-    return received if box is Box.received else or_(sent, received)
+    # What one gave to one's own group one has not received.
+    return and_(received, ~sent) if box is Box.received else or_(sent, received)
 
 
 def _wire(row: ShareRow) -> Share:

@@ -45,6 +45,11 @@ const INTERVAL = 5000;
 /** Looks between two questions for the cost, which the control plane answers. */
 const COST_EVERY = 12;
 
+/** Milliseconds between two notes that a person is there. */
+const NOTE_EVERY = 60_000;
+/** What a person does and a tab that was left open does not. */
+const SIGNS = ['keydown', 'pointerdown', 'wheel'] as const;
+
 /** Looks at the workspace again and again, for the status bar and the warnings. */
 export class WorkspaceWatch {
   constructor(
@@ -68,6 +73,9 @@ export class WorkspaceWatch {
   /** Look now and from now on. */
   start(): void {
     void this.poll.start();
+    for (const sign of SIGNS) {
+      document.addEventListener(sign, () => this.notePresence(), { passive: true, capture: true });
+    }
   }
 
   /** Keep the workspace for another stretch of its idle time. */
@@ -91,6 +99,16 @@ export class WorkspaceWatch {
     this.tell({ workspace, usage });
   }
 
+  /** Tell the server that a person is there, for those who read and scroll for an hour. */
+  private notePresence(): void {
+    if (Date.now() - this.noted < NOTE_EVERY) {
+      return;
+    }
+    this.noted = Date.now();
+    const url = URLExt.join(this.settings.baseUrl, 'perijove/workspace');
+    ServerConnection.makeRequest(url, { method: 'POST' }, this.settings).catch(() => undefined);
+  }
+
   private tell(snapshot: ISnapshot): void {
     this.last = snapshot;
     this._changed.emit(snapshot);
@@ -100,4 +118,5 @@ export class WorkspaceWatch {
   private readonly _changed = new Signal<this, ISnapshot>(this);
   private last?: ISnapshot;
   private looks = 0;
+  private noted = 0;
 }

@@ -17,12 +17,13 @@ import psutil
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import ensure_async
 
+from perijove.server.presence import Presence
 from perijove.server.upstream import Upstream
 from perijove.types.culling import ActivityReport, Busy, BusyKind, Idleness, IdleState
 
 log = logging.getLogger(__name__)
 
-#: Seconds between reports, and while the end is near.
+#: Most and fewest seconds between reports.
 PERIOD, NEAR = 30.0, 5.0
 #: Longest name that is reported.
 _LONGEST = 200
@@ -33,6 +34,8 @@ class ActivityReporter:
 
     def __init__(self, server: ServerApp, upstream: Upstream, name: str) -> None:
         self._server = server
+        self._presence = Presence(server.base_url)
+        self._presence.watch(server.web_app.settings)
         self._upstream = upstream
         self._name = name
         self.state: IdleState | None = None
@@ -47,8 +50,14 @@ class ActivityReporter:
                     await self.report(checkpointed=True)
             except (httpx.HTTPError, ValueError) as error:
                 log.debug("activity could not be reported: %s", type(error).__name__)
-            near = self.state is not None and self.state.state is not Idleness.active
-            await asyncio.sleep(NEAR if near else PERIOD)
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Return the seconds until the next report: fewer the nearer the end is."""
+        if self.state is None:
+            return PERIOD
+        left = (self.state.shut_off_at - datetime.now(UTC)).total_seconds()
+        return min(PERIOD, max(NEAR, left / 4))
 
     async def report(self, *, checkpointed: bool = False) -> IdleState:
         """Report once. Raises ``httpx.HTTPError`` or ``ValueError`` for a strange answer."""
@@ -76,8 +85,9 @@ class ActivityReporter:
         return self.state
 
     def _last_activity(self) -> datetime:
-        last: datetime = self._server.web_app.last_activity()
-        return last.astimezone(UTC)
+        kernels: datetime = self._server.kernel_manager.last_kernel_activity
+        terminals = self._server.web_app.settings.get("terminal_last_activity", kernels)
+        return max(self._presence.last, kernels, terminals).astimezone(UTC)
 
     def _busy(self, paths: dict[str, str]) -> list[Busy]:
         return [*_busy_kernels(self._server, paths), *_terminals(self._server)][:100]

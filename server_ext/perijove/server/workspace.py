@@ -35,3 +35,10 @@ class WorkspaceHandler(APIHandler):  # type: ignore[misc]
                 "idle": state.model_dump(mode="json") if state else None,
             }
         )
+
+    @web.authenticated
+    @authorized  # type: ignore[untyped-decorator]
+    async def post(self) -> None:
+        """Take note that a person is at the keyboard: asking for it is what is noted."""
+        self.set_status(204)
+        self.finish()
