@@ -59,6 +59,7 @@ class Images:
             newest = (
                 select(func.max(other.version))
                 .where(other.image_id == ImageRow.id)
+                .correlate(ImageRow)
                 .scalar_subquery()
             )
             rows = rows.where(

@@ -70,19 +70,16 @@ def images(session: Session, rows: Sequence[ImageRow]) -> list[Image]:
         )
     )
     latest = {version.image_id: (version, made) for version, made in found}
-    sizes = dict(
-        session.execute(
-            select(ImageRow.id, ImageVersionRow.size_bytes)
-            .join(
-                ImageVersionRow,
-                (ImageVersionRow.image_id == ImageRow.id)
-                & (ImageVersionRow.version == ImageRow.current),
-            )
-            .where(ImageRow.id.in_(ids))
+    current = session.execute(
+        select(ImageRow.id, ImageVersionRow.size_bytes)
+        .join(
+            ImageVersionRow,
+            (ImageVersionRow.image_id == ImageRow.id)
+            & (ImageVersionRow.version == ImageRow.current),
         )
-        .tuples()
-        .all()
+        .where(ImageRow.id.in_(ids))
     )
+    sizes = {key: size for key, size in current}  # noqa: C416 - rows are no pairs to mypy
     return [
         Image(
             id=row.id,
