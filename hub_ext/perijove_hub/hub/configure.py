@@ -163,6 +163,8 @@ def _embed_spawner(c: Any, context: Context, topology: Topology) -> None:
     c.JupyterHub.concurrent_spawn_limit = 0
     c.Spawner.start_timeout = starting.PATIENCE
     c.Spawner.http_timeout = 60
+    # People should not have to wait to be told that theirs has died.
+    c.Spawner.poll_interval = 10
     c.Spawner.options_form = pages.form
     c.Spawner.options_from_form = starting.options_from_form
     c.Spawner.apply_user_options = starting.accept_options

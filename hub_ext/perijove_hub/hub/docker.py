@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar, TypeVar
 
 import docker
@@ -95,8 +96,11 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
 
     _calls: ClassVar[ThreadPoolExecutor] = ThreadPoolExecutor(CALLS, "docker")
     _engine: ClassVar[docker.DockerClient | None] = None
+    _connecting: ClassVar[Lock] = Lock()
     #: Kills for memory that its user was told of.
     _kills = 0
+    #: Whether the engine was away when it was last looked at.
+    _away = False
     #: The last peak of memory, in bytes; gone with the container when it dies.
     _peak: int | None = None
 
@@ -121,10 +125,12 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
 
     @classmethod
     def _with(cls, work: Callable[[Any], T]) -> T:
-        if cls._engine is None:
-            cls._engine = connect()
+        with cls._connecting:
+            if cls._engine is None:
+                cls._engine = connect()
+            api = cls._engine.api
         with reaching():
-            return work(cls._engine.api)
+            return work(api)
 
     # --- starting -----------------------------------------------------------------------
 
@@ -146,36 +152,40 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
 
     async def launch(self, choice: Choice, gpus: Sequence[str]) -> tuple[str, int]:
         """Make the home, then claim a waiting container or make one."""
-        try:
-            mounts, groups = await self._furnish()
-            self.news.say("home", "Your home is ready")
-            self._open(choice)
-            self._kills, self._peak = 0, None
-            sandbox = Sandbox(
-                self.names.network,
-                memory_mb=choice.limits.memory_mb,
-                cpu=choice.limits.cpu,
-                gpus=gpus,
-                mounts=mounts,
-                groups=groups,
-                labels=self._labels(),
-            )
-            environment = self.get_env()
-            command = await self._command(choice)
-            address = await self._claim(choice, sandbox, environment, command)
-            if address is None:
-                address = await self._make(choice, sandbox, environment, command)
-        except EngineDown as error:
-            raise _away(error) from error
-        except files.FilesError as error:
-            raise CannotStart(f"Your files cannot be had: {error}", reason="files") from error
-        except APIError as error:
-            raise CannotStart(
-                f"The Docker engine refuses your workspace: {error.explanation}",
-                fix="Choose another size or image, or tell an administrator.",
-                reason="engine",
-            ) from error
+        mounts, groups = await self._furnish()
+        self.news.say("home", "Your home is ready")
+        self._open(choice)
+        self._kills, self._peak = 0, None
+        sandbox = Sandbox(
+            self.names.network,
+            memory_mb=choice.limits.memory_mb,
+            cpu=choice.limits.cpu,
+            gpus=gpus,
+            mounts=mounts,
+            groups=groups,
+            labels=self._labels(),
+        )
+        environment = self.get_env()
+        command = await self._command(choice)
+        address = await self._claim(choice, sandbox, environment, command)
+        if address is None:
+            address = await self._make(choice, sandbox, environment, command)
         return address, PORT
+
+    def explained(self, error: Exception) -> CannotStart:
+        """Say why, when it is the engine's or the files' fault."""
+        match error:
+            case EngineDown():
+                return _away(error)
+            case files.FilesError():
+                return CannotStart(f"Your files cannot be had: {error}", reason="files")
+            case APIError():
+                return CannotStart(
+                    f"The Docker engine refuses your workspace: {error.explanation}",
+                    fix="Choose another size or image, or tell an administrator.",
+                    reason="engine",
+                )
+        return super().explained(error)
 
     async def _furnish(self) -> tuple[list[Any], list[int]]:
         context, who = self.context, self.who
@@ -310,6 +320,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
             return 1
         except EngineDown as error:
             self.log.warning("%s cannot be looked at: %s", self.holder, error)
+            self._away = True
             return None
         labels = found["Config"]["Labels"] or {}
         here = self.context.topology.inside.hub_api_url
@@ -319,6 +330,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
         if labels.get(HUB, here) != here:
             await asyncio.wait([self._clean(grace=10, ending=endings.MOVED)])
             return 1
+        self._away = False
         await self._watch_memory(found["State"]["Pid"])
         return None
 
@@ -328,7 +340,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
         )
         limit = await self._limit()
         advice = await self._advice(max(self._peak or 0, limit) if limit else self._peak)
-        ending = endings.of_exit(state, killed=killed, memory=advice)
+        ending = endings.of_exit(state, killed=killed, memory=advice, engine_away=self._away)
         await asyncio.wait([self._clean(grace=0, ending=ending)], timeout=10)
 
     async def _watch_memory(self, pid: int) -> None:

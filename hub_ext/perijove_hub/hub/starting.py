@@ -42,8 +42,8 @@ PATIENCE = 7 * 86_400
 LOOK, DEAD_LOOK = 0.1, 1.0
 #: Seconds a start waits for what is left of the last one.
 CLEANED = 15.0
-#: Seconds a stop may take before it goes on by itself.
-STOPPED = 30.0
+#: Seconds a stop, and the tidying after a failed start, may take before they go on by themselves.
+STOPPED, TIDIED = 30.0, 5.0
 
 
 class CannotStart(SpawnException):  # type: ignore[misc]
@@ -168,8 +168,8 @@ class Starting:
             _ = self._clean(grace=0)
             raise
         except Exception as error:
-            await asyncio.wait([self._clean(grace=0)], timeout=STOPPED)
-            raise self._explained(error) from error
+            await asyncio.wait([self._clean(grace=0)], timeout=TIDIED)
+            raise self.explained(error) from error
         finally:
             place.leave(succeeded=succeeded)
 
@@ -186,7 +186,8 @@ class Starting:
             if isinstance(problem, Invalid):
                 # The Hub has stored it for the next start, which would fail again.
                 row = await self.row()
-                self.orm_spawner.user_options = ledger.asked(row.choice) if row else {}
+                self.user_options = ledger.asked(row.choice) if row else {}
+                self.orm_spawner.user_options = self.user_options
             raise CannotStart.of(problem) from None
         return profile, choice
 
@@ -267,7 +268,8 @@ class Starting:
         """The container's id, where there is one."""
         return None
 
-    def _explained(self, error: Exception) -> CannotStart:
+    def explained(self, error: Exception) -> CannotStart:
+        """Say to the user why a start has failed."""
         if isinstance(error, CannotStart):
             return error
         if isinstance(error, ProblemError):

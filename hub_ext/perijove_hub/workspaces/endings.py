@@ -9,11 +9,13 @@ from perijove_hub.engine.memory import Memory
 from perijove_hub.kernels.sizes import next_up
 from perijove_hub.settings import Settings
 
-#: Exit statuses of a server that was told to end: by itself, SIGINT, SIGTERM.
-_TOLD = (0, 130, 143)
 ENGINE_LOST = (
     "The Docker engine or the machine was restarted, and your workspace ended with it. Files in "
     "your home are safe; press Start again."
+)
+SHUT_DOWN = (
+    "Your workspace was shut down, from within or because the Docker engine stopped. Files in "
+    "your home are safe."
 )
 GONE = (
     "Your workspace's container is gone: somebody has removed it. Files in your home are safe; "
@@ -25,21 +27,21 @@ MOVED = (
 )
 
 
-def of_exit(state: Mapping[str, Any], *, killed: str | None, memory: str) -> str | None:
-    """Say why a container ended by itself; ``None`` when its server was told to.
+def of_exit(state: Mapping[str, Any], *, killed: str | None, memory: str, engine_away: bool) -> str:
+    """Say why a container ended that the Hub did not stop.
 
     ``state`` is what the engine says of it, ``killed`` the process that the kernel killed,
-    ``memory`` what to do about it.
+    ``memory`` what to do about it, ``engine_away`` whether the engine was away meanwhile.
     """
     status = int(state.get("ExitCode") or 0)
     if state.get("OOMKilled") and status == 137:
         who = killed or "its main process"
         return f"Your workspace ran out of memory: {who} was killed, and it ended. {memory}"
-    if status in _TOLD:
-        return None
-    if status in (137, 255):
-        # What it was, the engine does not say: it killed it, or it was away when it ended.
+    # From outside: SIGINT, SIGKILL, SIGTERM, or nobody was there to see.
+    if engine_away or status in (130, 137, 143, 255):
         return ENGINE_LOST
+    if status == 0:
+        return SHUT_DOWN
     return (
         f"Your workspace ended by itself with status {status}. Files in your home are safe; "
         "press Start again."
