@@ -23,6 +23,7 @@ export function createActions(
   return {
     open: page => void commands.execute(CommandIDs.openPage, { ...page }),
     promote: () => void commands.execute(CommandIDs.promoteNotebook),
+    startWith: image => void commands.execute(CommandIDs.startWith, { image }),
     openTracking: (place = '') => void commands.execute(CommandIDs.openTracking, { place }),
     copy: text => copy(text),
     async takeShare(id) {

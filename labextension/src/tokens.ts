@@ -5,6 +5,7 @@ import type { IApi } from './api/requests';
 
 /** Commands of the front end; all of them are in the palette or on a button. */
 export namespace CommandIDs {
+  export const newImage = 'perijove:new-image';
   export const openPage = 'perijove:open-page';
   export const shareNotebook = 'perijove:share-notebook';
   export const showPanel = 'perijove:show-panel';
@@ -12,10 +13,12 @@ export namespace CommandIDs {
   export const keepAlive = 'perijove:keep-alive';
   export const openShares = 'perijove:open-shares';
   export const openTracking = 'perijove:open-tracking';
+  export const startWith = 'perijove:start-with';
 }
 
 /** Things that have a page of their own. */
-export type PageKind = 'dataset' | 'deployment' | 'experiment' | 'job' | 'run' | 'shares';
+export type PageKind =
+  'build' | 'dataset' | 'deployment' | 'experiment' | 'image' | 'job' | 'run' | 'shares';
 
 /** What a main-area tab shows; survives a reload. */
 export interface IPageArgs {
@@ -27,7 +30,7 @@ export interface IPageArgs {
 }
 
 /** The panel's tabs. */
-export type TabName = 'data' | 'experiments' | 'jobs' | 'models';
+export type TabName = 'data' | 'experiments' | 'jobs' | 'models' | 'images';
 
 /** What leaves need from JupyterLab. */
 export interface IActions {
@@ -42,6 +45,9 @@ export interface IActions {
 
   /** Turn the open notebook into a job. */
   promote(): void;
+
+  /** Stop this workspace and choose the next one's size, with an image chosen already. */
+  startWith(image: string): void;
 
   /** Write a copy of a shared notebook into the home and open it. */
   takeShare(id: string): Promise<void>;

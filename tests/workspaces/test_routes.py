@@ -79,3 +79,14 @@ def test_the_command_line_says_the_same(seen: Api, monkeypatch: pytest.MonkeyPat
     missing = CliRunner().invoke(cli, ["workspaces", "show", "gone"])
     assert missing.exit_code == 2
     assert "grace/big" in missing.output
+
+
+def test_people_stop_their_own_that_run_and_no_other(seen: Api) -> None:
+    with seen.client("grace") as grace:
+        # ada's is the default one too; grace has only 'big', which has ended.
+        for server in ("", "big"):
+            refused = grace.post("/workspaces/stop", json={"server": server})
+            assert (refused.status_code, refused.json()["fix"]) == (
+                404,
+                "Look at the Hub's home page.",
+            )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, status
 
 from perijove.types.base import Page
-from perijove.types.workspaces import Sizes, Workspace
-from perijove_hub.api.auth import Reader
+from perijove.types.workspaces import Sizes, Workspace, WorkspaceStop
+from perijove_hub.api.auth import Reader, Starter
 from perijove_hub.api.body import CheckedRoute
 from perijove_hub.api.dependencies import Ctx
 from perijove_hub.api.paging import Cursor, Limit
@@ -27,3 +27,9 @@ def list_workspaces(
 def list_sizes(principal: Reader, context: Ctx) -> Sizes:
     """List the sizes you may choose, and the GPUs that are free now."""
     return Workspaces(context).sizes(principal)
+
+
+@router.post("/workspaces/stop", status_code=status.HTTP_204_NO_CONTENT)
+def stop_workspace(principal: Starter, context: Ctx, body: WorkspaceStop) -> None:
+    """Stop a workspace of the caller's; answers before it has stopped."""
+    Workspaces(context).stop(principal, body)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from perijove.types.base import Page, Principal
-from perijove.types.workspaces import Size, Sizes, Workspace
+from perijove.types.workspaces import Size, Sizes, Workspace, WorkspaceStop
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
+from perijove_hub.exceptions import NotFound
 from perijove_hub.gpus import leases
+from perijove_hub.store import audit
 from perijove_hub.store.models import WorkspaceRow
+from perijove_hub.workspaces import servers
 from perijove_hub.workspaces.choice import default_size, may_choose
 
 
 class Workspaces:
-    """Reads what the Hub has recorded; the Hub alone starts and stops."""
+    """Reads what the Hub has recorded; the Hub alone starts and stops, asked or not."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -34,6 +37,22 @@ class Workspaces:
                 limit=limit,
             )
             return Page(items=[_wire(row) for row in found], next_cursor=following)
+
+    def stop(self, principal: Principal, body: WorkspaceStop) -> None:
+        """Have the Hub stop a workspace of the caller's; its files stay.
+
+        Raises ``NotFound`` when none of that name runs, ``Unavailable`` without a Hub.
+        """
+        with self._context.database.session() as session:
+            row = session.get(WorkspaceRow, (principal.name, body.server))
+            if row is not None:
+                audit.record(
+                    session, principal, "workspace.stop", f"{principal.name}/{body.server}"
+                )
+        if row is None or not servers.stop(self._context, user=principal.name, server=body.server):
+            raise NotFound(
+                "You have no such workspace that runs.", fix="Look at the Hub's home page."
+            )
 
     def sizes(self, principal: Principal) -> Sizes:
         """List the sizes that the caller may choose, and the GPUs that are free now."""

@@ -1088,6 +1088,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/workspaces/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop Workspace
+         * @description Stop a workspace of the caller's; answers before it has stopped.
+         */
+        post: operations["stop_workspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1324,6 +1344,11 @@ export interface components {
              */
             group?: string | null;
             /**
+             * Image
+             * @description ``NAME@VERSION`` of the image its replicas start from; null for the platform's default.
+             */
+            image?: string | null;
+            /**
              * Input Example
              * @description A body ``/invocations`` accepts, when the model was logged with one.
              */
@@ -1377,6 +1402,11 @@ export interface components {
         DeploymentCreate: {
             /** Group */
             group?: string | null;
+            /**
+             * Image
+             * @description The image its replicas start from; null for the platform's default.
+             */
+            image?: string | null;
             /** Model */
             model: string;
             /**
@@ -1815,6 +1845,11 @@ export interface components {
             /** Group */
             group?: string | null;
             /**
+             * Image
+             * @description The image the notebook ran in, for its runs; null for the platform's default.
+             */
+            image?: string | null;
+            /**
              * Name
              * @description Lower-case letters, digits, '.', '_' and '-'; 1 to 63 characters
              */
@@ -1885,6 +1920,11 @@ export interface components {
             created_at: string;
             /** Created By */
             created_by: string;
+            /**
+             * Image
+             * @description ``NAME@VERSION`` of the image its runs start from; null for the platform's default.
+             */
+            image?: string | null;
             /** Notebook Sha256 */
             notebook_sha256: string;
             /** Parameters */
@@ -2963,6 +3003,18 @@ export interface components {
             started_at: string | null;
             /** User */
             user: string;
+        };
+        /**
+         * WorkspaceStop
+         * @description Stop one of the caller's own workspaces.
+         */
+        WorkspaceStop: {
+            /**
+             * Server
+             * @description A named server; empty for the default one.
+             * @default
+             */
+            server: string;
         };
     };
     responses: never;
@@ -5023,6 +5075,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Sizes"];
+                };
+            };
+        };
+    };
+    stop_workspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WorkspaceStop"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };

@@ -3,6 +3,8 @@ import type { ReactElement } from 'react';
 import { DatasetPage } from '../catalog/page';
 import { ExperimentPage } from '../experiments/page';
 import { perijoveIcon } from '../icons';
+import { BuildPage } from '../images/buildPage';
+import { ImagePage } from '../images/imagePage';
 import { JobPage } from '../jobs/jobPage';
 import { RunPage } from '../jobs/runPage';
 import { DeploymentPage } from '../models/page';
@@ -26,12 +28,16 @@ export class PageWidget extends PerijoveWidget {
   protected content(): ReactElement {
     const { kind, id, title } = this.page;
     switch (kind) {
+      case 'build':
+        return <BuildPage id={id} />;
       case 'dataset':
         return <DatasetPage name={id} />;
       case 'deployment':
         return <DeploymentPage name={id} />;
       case 'experiment':
         return <ExperimentPage id={id} name={title} />;
+      case 'image':
+        return <ImagePage name={id} />;
       case 'job':
         return <JobPage id={id} />;
       case 'run':

@@ -11,6 +11,7 @@ import {
 import { DataTab } from '../catalog/tab';
 import { ExperimentsTab } from '../experiments/tab';
 import { perijoveIcon } from '../icons';
+import { ImagesTab } from '../images/tab';
 import { JobsTab } from '../jobs/tab';
 import { ModelsTab } from '../models/tab';
 import type { IPerijove, TabName } from '../tokens';
@@ -21,7 +22,8 @@ const TABS: [TabName, ComponentType][] = [
   ['data', DataTab],
   ['experiments', ExperimentsTab],
   ['jobs', JobsTab],
-  ['models', ModelsTab]
+  ['models', ModelsTab],
+  ['images', ImagesTab]
 ];
 
 /** The panel in the left bar. */
@@ -122,6 +124,7 @@ function tabLabel(name: TabName, trans: TranslationBundle): string {
     data: trans.__('Data'),
     experiments: trans.__('Experiments'),
     jobs: trans.__('Jobs'),
-    models: trans.__('Models')
+    models: trans.__('Models'),
+    images: trans.__('Images')
   }[name];
 }

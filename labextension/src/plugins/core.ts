@@ -64,7 +64,9 @@ function addPages(
         type: 'object',
         required: ['kind', 'id', 'title'],
         properties: {
-          kind: { enum: ['dataset', 'deployment', 'experiment', 'job', 'run', 'shares'] },
+          kind: {
+            enum: ['build', 'dataset', 'deployment', 'experiment', 'image', 'job', 'run', 'shares']
+          },
           id: { type: 'string' },
           title: { type: 'string' }
         }

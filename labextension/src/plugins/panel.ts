@@ -16,7 +16,7 @@ const RANK = 250;
 /** The panel in the left bar. */
 export const panel: JupyterFrontEndPlugin<void> = {
   id: 'perijove:panel',
-  description: 'Data, experiments, jobs and models in one panel.',
+  description: 'Data, experiments, jobs, models and images in one panel.',
   autoStart: true,
   requires: [IPerijove],
   optional: [ILabShell, ICommandPalette, ILayoutRestorer],
@@ -35,7 +35,8 @@ export const panel: JupyterFrontEndPlugin<void> = {
       data: trans.__('Show Data'),
       experiments: trans.__('Show Experiments'),
       jobs: trans.__('Show Jobs'),
-      models: trans.__('Show Models')
+      models: trans.__('Show Models'),
+      images: trans.__('Show Images')
     };
     const isTab = (tab: unknown): tab is TabName => typeof tab === 'string' && tab in labels;
     app.commands.addCommand(CommandIDs.showPanel, {

@@ -6,6 +6,8 @@ import { usePerijove } from './context';
 type Tone = 'good' | 'bad' | 'busy' | 'warn' | 'quiet';
 
 const TONES: Record<string, Tone> = {
+  approved: 'good',
+  building: 'busy',
   cancelled: 'quiet',
   failed: 'bad',
   finished: 'good',
@@ -18,7 +20,8 @@ const TONES: Record<string, Tone> = {
   scheduled: 'quiet',
   starting: 'busy',
   stopping: 'busy',
-  succeeded: 'good'
+  succeeded: 'good',
+  tested: 'warn'
 };
 
 /** A state in a word and a colour. */
@@ -33,7 +36,10 @@ export function Chip({ state, title }: { state: string; title?: string }): React
 
 function stateWord(state: string, trans: TranslationBundle): string {
   const words: Record<string, string> = {
+    approved: trans.__('approved'),
+    building: trans.__('building'),
     cancelled: trans.__('cancelled'),
+    draft: trans.__('draft'),
     failed: trans.__('failed'),
     finished: trans.__('finished'),
     killed: trans.__('killed'),
@@ -43,11 +49,13 @@ function stateWord(state: string, trans: TranslationBundle): string {
     pending: trans.__('pending'),
     queued: trans.__('queued'),
     ready: trans.__('ready'),
+    retired: trans.__('retired'),
     running: trans.__('running'),
     scheduled: trans.__('scheduled'),
     starting: trans.__('starting'),
     stopping: trans.__('stopping'),
-    succeeded: trans.__('succeeded')
+    succeeded: trans.__('succeeded'),
+    tested: trans.__('tested')
   };
   return words[state] ?? state;
 }

@@ -33,6 +33,13 @@ class Profile(Wire):
     """Shut off after so long without activity; null for the default of its size."""
 
 
+class WorkspaceStop(Wire):
+    """Stop one of the caller's own workspaces."""
+
+    server: str = Field(default="", max_length=255)
+    """A named server; empty for the default one."""
+
+
 class Workspace(Wire):
     """A user's server: its profile, whether it runs, and why it last ended."""
 

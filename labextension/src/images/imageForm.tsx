@@ -1,0 +1,228 @@
+import { Notification } from '@jupyterlab/apputils';
+import type { ReactElement } from 'react';
+
+import { asProblem } from '../api/requests';
+import type { Build, Image, ImageSpec, Principal } from '../api/types';
+import { whoami } from '../jobs/requests';
+import type { IPerijove } from '../tokens';
+import { usePerijove } from '../ui/context';
+import { Field, showForm, type IFieldsProps } from '../ui/form';
+import { SharingField, type ISharing } from '../ui/sharing';
+import { build, listStartable } from './requests';
+
+interface IDraft {
+  name: string;
+  description: string;
+  base: string;
+  /** Debian packages, apart by spaces or lines. */
+  apt: string;
+  /** The text of a requirements file. */
+  requirements: string;
+  sharing: ISharing;
+  approve: boolean;
+}
+
+/**
+ * Ask what an image is made of, build it, and open the build.
+ *
+ * @param previous - The image to make a new version of, from what its newest is made of.
+ */
+export async function buildImage(perijove: IPerijove, previous?: Image): Promise<void> {
+  const { actions, api, trans } = perijove;
+  try {
+    const [caller, bases] = await Promise.all([whoami(api), listStartable(api)]);
+    const spec = previous?.latest.spec;
+    const started = await showForm<IDraft, Build>(perijove, {
+      title: previous ? trans.__('New version of %1', previous.name) : trans.__('New image'),
+      accept: trans.__('Build'),
+      names: [
+        ...(previous ? [] : ['spec.name']),
+        'spec.description',
+        'spec.base',
+        'spec.apt',
+        'spec.requirements',
+        'visibility',
+        'group'
+      ],
+      initial: {
+        name: previous?.name ?? '',
+        description: previous?.description ?? '',
+        base: baseFrom(bases, spec?.base),
+        apt: spec?.apt.join(' ') ?? '',
+        requirements: textOf(spec),
+        sharing: { visibility: null, group: null },
+        approve: false
+      },
+      Fields: fields => <ImageFields {...fields} isNew={!previous} bases={bases} caller={caller} />,
+      submit: ({ apt, approve, sharing, ...rest }, key) =>
+        build(
+          api,
+          {
+            approve,
+            spec: {
+              ...rest,
+              ...sharing,
+              name: rest.name.trim(),
+              apt: apt.split(/[\s,]+/).filter(Boolean),
+              pip: [],
+              conda: spec?.conda ?? []
+            }
+          },
+          key
+        )
+    });
+    if (started) {
+      actions.open({ kind: 'build', id: started.id, title: buildTitle(started, trans) });
+    }
+  } catch (error) {
+    const { title, detail, fix } = asProblem(error);
+    Notification.error([detail ?? title, fix].filter(Boolean).join(' '));
+  }
+}
+
+/** The label of a build's tab. */
+export function buildTitle(
+  { image, version }: Pick<Build, 'image' | 'version'>,
+  trans: IPerijove['trans']
+): string {
+  return trans.__('%1@%2 · build', image, version);
+}
+
+/** The base to start with: the one before, else the usual one, else the first. */
+function baseFrom(bases: Image[], before?: string): string {
+  const names = bases.map(({ name }) => name);
+  const wanted = [before?.split('@')[0], 'cpu', names[0]];
+  return wanted.find(name => name && names.includes(name)) ?? '';
+}
+
+/** Everything pip installs, a requirement a line. */
+function textOf(spec?: ImageSpec | null): string {
+  return [...(spec?.pip ?? []), spec?.requirements ?? ''].filter(Boolean).join('\n');
+}
+
+function ImageFields({
+  value,
+  onChange,
+  problem,
+  isNew,
+  bases,
+  caller
+}: IFieldsProps<IDraft> & { isNew: boolean; bases: Image[]; caller: Principal }): ReactElement {
+  const { trans } = usePerijove();
+  const base = bases.find(({ name }) => name === value.base);
+  return (
+    <>
+      {isNew && (
+        <Field
+          name="spec.name"
+          label={trans.__('Name')}
+          help={trans.__('Lower-case letters, digits, dots and hyphens, such as churn-models.')}
+          problem={problem}
+        >
+          {attributes => (
+            <input
+              {...attributes}
+              className="pj-Input"
+              spellCheck={false}
+              autoComplete="off"
+              value={value.name}
+              onChange={({ target }) => onChange({ name: target.value })}
+            />
+          )}
+        </Field>
+      )}
+      <Field
+        name="spec.description"
+        label={trans.__('Description')}
+        help={trans.__('What it is for: people read it where they choose an image.')}
+        problem={problem}
+      >
+        {attributes => (
+          <input
+            {...attributes}
+            className="pj-Input"
+            value={value.description}
+            onChange={({ target }) => onChange({ description: target.value })}
+          />
+        )}
+      </Field>
+      <Field
+        name="spec.base"
+        label={trans.__('Base')}
+        help={
+          base
+            ? base.description || trans.__('What yours starts from.')
+            : trans.__('No image is approved that yours could start from. Ask an administrator.')
+        }
+        problem={problem}
+      >
+        {attributes => (
+          <select
+            {...attributes}
+            className="pj-Input"
+            value={value.base}
+            onChange={({ target }) => onChange({ base: target.value })}
+          >
+            {bases.map(({ id, name, current }) => (
+              <option key={id} value={name}>
+                {trans.__('%1, version %2', name, current ?? '')}
+              </option>
+            ))}
+          </select>
+        )}
+      </Field>
+      <Field
+        name="spec.requirements"
+        label={trans.__('Python packages')}
+        help={trans.__('One a line, as in requirements.txt; paste one if you have it.')}
+        problem={problem}
+      >
+        {attributes => (
+          <textarea
+            {...attributes}
+            className="pj-Input pj-mod-code"
+            rows={5}
+            spellCheck={false}
+            placeholder={'polars>=1.9\nhttpx'}
+            value={value.requirements}
+            onChange={({ target }) => onChange({ requirements: target.value })}
+          />
+        )}
+      </Field>
+      <Field
+        name="spec.apt"
+        label={trans.__('Debian packages')}
+        help={trans.__('With spaces between them; leave it empty if you need none.')}
+        problem={problem}
+      >
+        {attributes => (
+          <input
+            {...attributes}
+            className="pj-Input pj-mod-code"
+            spellCheck={false}
+            autoComplete="off"
+            placeholder="graphviz"
+            value={value.apt}
+            onChange={({ target }) => onChange({ apt: target.value })}
+          />
+        )}
+      </Field>
+      <SharingField
+        value={value.sharing}
+        groups={caller.groups}
+        problem={problem}
+        onChange={sharing => onChange({ sharing })}
+      />
+      {caller.admin && (
+        <label className="pj-Check">
+          <input
+            type="checkbox"
+            checked={value.approve}
+            onChange={({ target }) => onChange({ approve: target.checked })}
+          />
+          {trans.__('Approve it when its tests pass')}
+        </label>
+      )}
+    </>
+  );
+}
