@@ -28,7 +28,7 @@ LAB_SOURCES := $(wildcard labextension/*.json labextension/*.js labextension/*.m
 	$(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 SHARED_DATA := $(shell find server_ext/etc -type f 2>/dev/null)
 
-.PHONY: help up install test test-tools lint format docs bench lock clean
+.PHONY: help up install images test test-tools lint format docs bench lock clean
 
 help: ## Say what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -66,6 +66,9 @@ $(LAB): $(STAMPS)/lab-packages $(LAB_SOURCES)
 $(STAMPS)/package: $(STAMPS)/dependencies $(LAB) $(SHARED_DATA) pyproject.toml
 	@SKIP_JUPYTER_BUILDER=1 $(STEP) "installing perijove" deploy/pip.sh $(VENV) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+images: install ## Build the images of workspaces and of deploy/compose on the Docker engine
+	@images/build
 
 test: install test-tools ## Check everything that CI checks
 	@.ci/checks

@@ -30,6 +30,8 @@ class Topology:
     gateway_port: int
     spawner: str = "local"
     """``local`` or ``docker``: how this run of ``perijove up`` starts workspaces."""
+    proxy_api_port: int | None = None
+    """Where the proxy takes orders, on loopback; null when an operator runs it."""
 
     @property
     def inside(self) -> Topology:

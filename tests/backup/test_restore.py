@@ -54,7 +54,7 @@ def kill_everything(product: Product) -> None:
     product.process.wait()
     for process in psutil.process_iter(["cmdline", "environ"]):
         words = [*(process.info["cmdline"] or ()), *(process.info["environ"] or {}).values()]
-        if str(product.data) in words:
+        if any(str(product.data) in word for word in words):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 

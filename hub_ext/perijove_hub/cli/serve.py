@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from perijove_hub.cli.options import EX_CONFIG, data_options, fail
-from perijove_hub.context import Context
+from perijove_hub.context import Context, Topology
 from perijove_hub.paths import DataDirError
 from perijove_hub.settings import SettingsError
 
@@ -27,7 +28,7 @@ def _open(data_dir: Path, config: Path | None) -> Context:
         fail(error, EX_CONFIG)
     except FileNotFoundError:
         fail(
-            f"{data_dir} has no run/topology.json. Run `perijove up` once, or call "
+            f"{data_dir} has no run/topology.json. Run `perijove setup`, or call "
             "configure(c) in jupyterhub_config.py and start the Hub first.",
             EX_CONFIG,
         )
@@ -93,3 +94,62 @@ def worker(data_dir: Path, config: Path | None) -> None:
     from perijove_hub.worker import run
 
     run(context)
+
+
+@click.command()
+@data_options
+def hub(data_dir: Path, config: Path | None) -> None:
+    """Serve the Hub."""
+    context = _open(data_dir, config)
+    from perijove_hub.up.parts import hub_command, proxy_api_url
+
+    environment = {
+        "PERIJOVE_DATA_DIR": str(context.data.root),
+        "PERIJOVE_PROXY_API_URL": proxy_api_url(context.topology),
+    }
+    if config:
+        environment["PERIJOVE_CONFIG"] = str(config.absolute())
+    _become(hub_command(), environment)
+
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--topology", type=_FILE, required=True, help="topology.json of the data directory.")
+@click.option("--token", type=_FILE, required=True, help="Its secrets/proxy.")
+@click.option("--certificate", type=_FILE, required=True, help="PEM, with its chain.")
+@click.option("--key", type=_FILE, required=True, help="PEM.")
+@click.option("--port", type=click.IntRange(1, 65535), default=443, show_default=True)
+@click.option("--http-port", type=click.IntRange(1, 65535), default=80, show_default=True)
+def proxy(
+    topology: Path, token: Path, certificate: Path, key: Path, port: int, http_port: int
+) -> None:
+    """Serve people with TLS on every address; what comes without it is sent there.
+
+    It sees the two files of the data directory that it needs and no other.
+    """
+    from perijove_hub.settings import Settings
+    from perijove_hub.up.exceptions import StartError
+    from perijove_hub.up.parts import proxy_options
+    from perijove_hub.up.proxy import find_proxy
+
+    try:
+        command = find_proxy(Settings())
+    except StartError as error:
+        fail(error, EX_CONFIG)
+    options = [
+        f"--port={port}",
+        f"--redirect-port={http_port}",
+        f"--ssl-cert={certificate}",
+        f"--ssl-key={key}",
+        *proxy_options(Topology.load(topology)),
+    ]
+    # Through the environment of the process alone: neither its arguments nor the container's
+    # settings show it.
+    _become([*command, *options], {"CONFIGPROXY_AUTH_TOKEN": token.read_text(encoding="ascii")})
+
+
+def _become(command: list[str], environment: dict[str, str]) -> None:
+    """Go on as another program, which then gets the supervisor's signals itself."""
+    os.execvpe(command[0], command, {**os.environ, **environment})  # noqa: S606

@@ -44,7 +44,8 @@ def _up(
     from perijove_hub.up.closed import closed_network
     from perijove_hub.up.lock import sole_supervisor
     from perijove_hub.up.part import end_leftover
-    from perijove_hub.up.parts import lay_out
+    from perijove_hub.up.parts import LOOPBACK, lay_out
+    from perijove_hub.up.ports import claim
     from perijove_hub.up.proxy import check_version, find_proxy
 
     settings, data = context.settings, context.data
@@ -55,11 +56,9 @@ def _up(
         for pid_file in data.run.glob("*.json"):
             if pid_file.name != "topology.json":
                 end_leftover(pid_file)
-        topology, proxy_api = lay_out(
-            context,
-            port=port or settings.hub.port,
-            spawner=spawner,
-        )
+        port = claim(LOOPBACK, port or settings.hub.port)
+        public_url = f"http://{LOOPBACK}:{port}"
+        topology = lay_out(context, public_url=public_url, spawner=spawner)
         topology.save(data.run / "topology.json")
         context = Context.open(data.root, context.config)
         click.echo(f"Perijove keeps its state in {data.root}")
@@ -69,7 +68,7 @@ def _up(
                 from perijove_hub.hub.spawner import WARNING
 
                 click.secho(f"  {WARNING}", fg="yellow")
-            _run(context, proxy=proxy, proxy_api=proxy_api, passwords=passwords, began=began)
+            _run(context, proxy=proxy, passwords=passwords, began=began)
 
 
 def _prepare(context: Context, *, demo: bool) -> dict[str, str]:
@@ -114,14 +113,13 @@ def _run(
     context: Context,
     *,
     proxy: list[str],
-    proxy_api: int,
     passwords: dict[str, str],
     began: float,
 ) -> None:
     from perijove_hub.up.parts import make_parts
     from perijove_hub.up.supervisor import Supervisor
 
-    parts = make_parts(context, proxy=proxy, proxy_api=proxy_api)
+    parts = make_parts(context, proxy=proxy)
     supervisor = Supervisor(context, parts, click.echo)
     supervisor.handle_signals()
     try:

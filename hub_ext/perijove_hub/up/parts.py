@@ -9,17 +9,13 @@ from perijove_hub.context import Context, Topology
 from perijove_hub.engine.exceptions import EngineDown
 from perijove_hub.up.exceptions import StartError
 from perijove_hub.up.part import Part
-from perijove_hub.up.ports import claim, pick
+from perijove_hub.up.ports import pick
 
 LOOPBACK = "127.0.0.1"
 
 
-def lay_out(context: Context, *, port: int, spawner: str) -> tuple[Topology, int]:
-    """Choose ports, keeping last time's; return the topology and the proxy's API port.
-
-    Raises ``StartError`` when the public port is taken.
-    """
-    claim(LOOPBACK, port)
+def lay_out(context: Context, *, public_url: str, spawner: str) -> Topology:
+    """Choose ports, keeping last time's where they are free. Raises ``StartError``."""
     host = LOOPBACK
     if spawner == "docker":
         host = _bridge(context)
@@ -35,17 +31,17 @@ def lay_out(context: Context, *, port: int, spawner: str) -> tuple[Topology, int
         context.settings.models.gateway_port or (before.gateway_port if before else None),
     ]
     hub, api, mlflow, gateway = pick(host, wanted)
-    [proxy_api] = pick(LOOPBACK, [None])
-    topology = Topology(
-        public_url=f"http://{LOOPBACK}:{port}",
+    [proxy_api] = pick(LOOPBACK, [before.proxy_api_port if before else None])
+    return Topology(
+        public_url=public_url,
         hub_api_url=f"http://{host}:{hub}/hub/api",
         host=host,
         api_port=api,
         mlflow_port=mlflow,
         gateway_port=gateway,
         spawner=spawner,
+        proxy_api_port=proxy_api,
     )
-    return topology, proxy_api
 
 
 def _bridge(context: Context) -> str:
@@ -58,19 +54,39 @@ def _bridge(context: Context) -> str:
         raise StartError(str(error)) from None
 
 
-def make_parts(context: Context, *, proxy: list[str], proxy_api: int) -> list[Part]:
+def hub_command() -> list[str]:
+    """Return how the Hub is started; ``PERIJOVE_PROXY_API_URL`` has to be ``proxy_api_url``."""
+    config = str(resources.files("perijove_hub.hub") / "embedded_config.py")
+    return [sys.executable, "-m", "jupyterhub", "-f", config]
+
+
+def proxy_api_url(topology: Topology) -> str:
+    """Return where the proxy takes the Hub's orders."""
+    return f"http://{LOOPBACK}:{topology.proxy_api_port}"
+
+
+def proxy_options(topology: Topology) -> list[str]:
+    """Return the proxy's options but for where people reach it."""
+    hub_url = topology.hub_api_url.removesuffix("/hub/api")
+    return [
+        f"--api-ip={LOOPBACK}",
+        f"--api-port={topology.proxy_api_port}",
+        f"--default-target={hub_url}",
+        f"--error-target={hub_url}/hub/error",
+        "--log-level=warn",
+    ]
+
+
+def make_parts(context: Context, *, proxy: list[str]) -> list[Part]:
     """Return the parts in the order they start: what takes longest first."""
     topology, data = context.topology, context.data
     public_port = topology.public_url.rsplit(":", 1)[1]
-    hub_url = topology.hub_api_url.removesuffix("/hub/api")
-    proxy_api_url = f"http://{LOOPBACK}:{proxy_api}"
     common = {"PERIJOVE_DATA_DIR": str(data.root)}
     if context.config:
         common["PERIJOVE_CONFIG"] = str(context.config)
     # Through the proxy, because that is what "ready" means to a person: a part whose route
     # the Hub has not added yet answers 404 there.
     services = f"{topology.public_url}/services"
-    config = str(resources.files("perijove_hub.hub") / "embedded_config.py")
 
     def own(name: str, probe: str) -> Part:
         command = [sys.executable, "-m", "perijove_hub.cli", name, "--data-dir", str(data.root)]
@@ -95,9 +111,9 @@ def make_parts(context: Context, *, proxy: list[str], proxy_api: int) -> list[Pa
         own("mlflow", f"{services}/mlflow/health"),
         part(
             "hub",
-            [sys.executable, "-m", "jupyterhub", "-f", config],
+            hub_command(),
             f"{topology.hub_api_url}/",
-            PERIJOVE_PROXY_API_URL=proxy_api_url,
+            PERIJOVE_PROXY_API_URL=proxy_api_url(topology),
         ),
         part(
             "proxy",
@@ -105,14 +121,10 @@ def make_parts(context: Context, *, proxy: list[str], proxy_api: int) -> list[Pa
                 *proxy,
                 f"--ip={LOOPBACK}",
                 f"--port={public_port}",
-                f"--api-ip={LOOPBACK}",
-                f"--api-port={proxy_api}",
-                f"--default-target={hub_url}",
-                f"--error-target={hub_url}/hub/error",
-                "--log-level=warn",
+                *proxy_options(topology),
             ],
             # It runs and guards its API: a stranger is refused.
-            f"{proxy_api_url}/api/routes",
+            f"{proxy_api_url(topology)}/api/routes",
             expects=403,
             CONFIGPROXY_AUTH_TOKEN=data.secret("proxy"),
         ),
