@@ -45,6 +45,7 @@ class PoolDuty:
         self._context = context
         self._names = Names.of(context.data.root)
         self._slots = slots_of(context)
+        self._prepared = False
         self._said: str | None = None
 
     def tick(self) -> None:
@@ -123,28 +124,32 @@ class PoolDuty:
         used = {row.slot for row in rows}
         used |= {found["Labels"]["perijove.slot"] for found in containers.values()}
         for slot in slots - used:
-            self._slots.remove(slot)
+            self._remove_slot(slot)
         if recipe is not None:
             self._keep(api, recipe, rows, recent=now - CALM)
 
     def _recipe(self) -> Recipe | None:
-        count = self._context.settings.workspaces.warm.count
-        try:
-            # Their groups are part of the recipe, so they have to be there first.
-            files.prepare(self._context)
-        except files.FilesError as error:
-            self._say(f"no containers wait: {error}")
+        if self._context.settings.workspaces.warm.count == 0:
             return None
-        recipe = wanted(self._context)
-        why = None
-        if recipe is None and count:
-            why = "its image is not there yet, or its size has GPUs"
-        elif recipe is not None and os.geteuid() != 0:
-            why = "only root may mount homes into waiting containers"
-        elif recipe is not None and not firewall.in_force(self._names):
-            why = "the containers' network is not closed"
-        self._say(f"no containers wait: {why}" if why else None)
-        return None if why else recipe
+        why, recipe = None, None
+        if os.geteuid() != 0:
+            why = "only root may mount homes into them"
+        elif (why := self._prepare()) is None:
+            recipe = wanted(self._context)
+            why = None if recipe else "their image is not there yet, or their size has GPUs"
+        if why:
+            self._say(f"no containers wait: {why}")
+        return recipe
+
+    def _prepare(self) -> str | None:
+        """Make the shared folders, whose groups are part of the recipe; return why it fails."""
+        if not self._prepared:
+            try:
+                files.prepare(self._context)
+            except files.FilesError as error:
+                return str(error)
+            self._prepared = True
+        return None
 
     def _keep(self, api: Any, recipe: Recipe, rows: list[WarmRow], *, recent: Any) -> None:
         """Make one more, or one fewer, if the count is not what it should be."""
@@ -157,12 +162,19 @@ class PoolDuty:
             self._make(api, recipe)
 
     def _make(self, api: Any, recipe: Recipe) -> None:
-        self._slots.open()
-        slot = self._slots.make()
+        if not firewall.in_force(self._names):
+            self._say("no container is made to wait: the containers' network is not closed")
+            return
+        try:
+            self._slots.open()
+            slot = self._slots.make()
+        except OSError as error:
+            self._say(f"no containers wait: nothing can be mounted for them: {error}")
+            return
         try:
             container = recipe.create(api, self._names, slot=slot, mounts=self._slots.mounts(slot))
         except ImageNotFound:
-            self._slots.remove(slot)
+            self._remove_slot(slot)
             self._say(f"no containers wait: the image {recipe.digest} is not on this engine")
             return
         with self._context.database.session() as session:
@@ -177,6 +189,7 @@ class PoolDuty:
                 )
             )
         api.start(container)
+        self._said = None
 
     def _mark_ready(self, row: WarmRow) -> None:
         with self._context.database.session() as session:
@@ -197,11 +210,11 @@ class PoolDuty:
             )
         if gone.rowcount == 1:  # type: ignore[attr-defined]
             self._remove(api, row.container)
-            self._slots.remove(row.slot)
+            self._remove_slot(row.slot)
 
     def _forget(self, row: WarmRow) -> None:
-        """Clear up after a container that is gone. The row goes last: it names the slot."""
-        self._slots.remove(row.slot)
+        """Clear up after a container that is gone."""
+        self._remove_slot(row.slot)
         with self._context.database.session() as session:
             session.execute(delete(WarmRow).where(WarmRow.container == row.container))
 
@@ -214,6 +227,13 @@ class PoolDuty:
                 and f"/{self._names.container('pool', slot)}" in found["Names"]
             ):
                 self._remove(api, identity)
+
+    def _remove_slot(self, slot: str) -> None:
+        """Remove a slot; one that cannot go is tried again at the next step."""
+        try:
+            self._slots.remove(slot)
+        except OSError as error:
+            self._say(f"slot {slot} stays: {error}")
 
     def _remove(self, api: Any, container: str) -> None:
         try:
@@ -233,9 +253,9 @@ class PoolDuty:
             text = ""
         log.warning("waiting container %s ended or hangs: %s", row.container[:12], text or "-")
 
-    def _say(self, problem: str | None) -> None:
-        """Log a problem when it is new."""
-        if problem is not None and problem != self._said:
+    def _say(self, problem: str) -> None:
+        """Log a problem, once until a container has been made."""
+        if problem != self._said:
             log.warning("%s", problem)
         self._said = problem
 
