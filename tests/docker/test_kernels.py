@@ -72,11 +72,12 @@ class Notebook:
                 case "status" if content["execution_state"] == "idle":
                     return printed
 
-    def restarted(self) -> None:
-        """Wait until the server has started the kernel again."""
+    def until(self, wanted: str) -> None:
+        """Read until a message of this type, or a status of this name, has come."""
         while True:
             message = json.loads(self.link.recv())
-            if message["content"].get("execution_state") == "restarting":
+            state = message["content"].get("execution_state")
+            if wanted in (message["header"]["msg_type"], state):
                 return
 
 
@@ -188,8 +189,8 @@ def test_an_interrupt_and_an_end_out_of_memory(
 ) -> None:
     notebook.execute("x = 1")
     sent = time.monotonic()
-    notebook.send("import time\ntime.sleep(100)")
-    time.sleep(1)
+    notebook.send("import time\nprint('begun', flush=True)\ntime.sleep(100)")
+    notebook.until("stream")
     ada.post(f"/user/ada/api/kernels/{notebook.kernel}/interrupt").raise_for_status()
     wait_until(
         lambda: (
@@ -200,7 +201,7 @@ def test_an_interrupt_and_an_end_out_of_memory(
     assert time.monotonic() - sent < 60
     assert notebook.execute("print(x)") == "1\n"
     notebook.send("big = bytearray(3 * 2**30)\nfor i in range(0, len(big), 4096): big[i] = 1")
-    notebook.restarted()
+    notebook.until("restarting")
     said = notebook.execute("print('x' in globals())")
     assert "used more than the 1024 MiB of size 'small'" in said
     assert "The next size up is 'medium'." in said
@@ -211,7 +212,7 @@ def test_a_container_that_is_taken_away_is_replaced(engine_of: Engine, notebook:
     [container] = engine_of.kernels()
     notebook.execute("x = 1")
     container.remove(force=True)
-    notebook.restarted()
+    notebook.until("restarting")
     assert "It vanished without a word" in notebook.execute("print('x' in globals())")
     [other] = engine_of.kernels()
     assert other.id != container.id

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,6 @@ class Channels:
     """A notebook's connection to its kernel."""
 
     link: websocket.WebSocket
-    states: list[str] = field(default_factory=list)
 
     def execute(self, code: str) -> str:
         """Run ``code``; return what it prints."""
@@ -62,15 +61,13 @@ class Channels:
         while True:
             message = json.loads(self.link.recv())
             content = message["content"]
-            if message["header"]["msg_type"] == "status":
-                self.states.append(content["execution_state"])
             if message["parent_header"].get("msg_id") != sent:
                 continue
             if message["header"]["msg_type"] == "stream":
                 printed += content["text"]
             elif message["header"]["msg_type"] == "error":
                 printed += content["ename"]
-            elif message["header"]["msg_type"] == "status" and self.states[-1] == "idle":
+            elif content.get("execution_state") == "idle":
                 return printed
 
     def send(self, code: str) -> str:
@@ -87,12 +84,13 @@ class Channels:
         self.link.send(json.dumps({**message, "channel": "shell"}))
         return str(header["msg_id"])
 
-    def until(self, state: str) -> None:
-        """Read until the server says this of the kernel."""
-        while state not in self.states:
+    def until(self, wanted: str) -> None:
+        """Read until a message of this type, or a status of this name, has come."""
+        while True:
             message = json.loads(self.link.recv())
-            if message["header"]["msg_type"] == "status":
-                self.states.append(message["content"]["execution_state"])
+            state = message["content"].get("execution_state")
+            if wanted in (message["header"]["msg_type"], state):
+                return
 
 
 @contextlib.contextmanager
@@ -142,8 +140,8 @@ def test_a_notebook_runs_on_a_gpu_elsewhere(
         assert printed == "GPU-0\n"
 
         # An interrupt, by the button.
-        sent = channels.send("import time\ntime.sleep(60)")
-        time.sleep(0.5)
+        sent = channels.send("import time\nprint('begun', flush=True)\ntime.sleep(60)")
+        channels.until("stream")
         jupyter.http.post(f"/api/kernels/{kernel}/interrupt").raise_for_status()
         assert channels.output(sent) == "KeyboardInterrupt"
         assert channels.execute("print(x + 1)") == "42\n"

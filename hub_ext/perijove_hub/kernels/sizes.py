@@ -28,13 +28,13 @@ def chosen(settings: Settings, groups: Sequence[str], name: str) -> SizeSettings
 
 
 def next_up(settings: Settings, groups: Sequence[str], name: str) -> str | None:
-    """Return the smallest size with more memory and no fewer GPUs, or ``None``."""
+    """Return the size with more memory that has fewest GPUs more, or ``None``."""
     sizes = allowed(settings, groups)
     now = settings.workspaces.sizes.get(name)
     if now is None:
         return None
     larger = [
-        (size.memory_mb, size.gpus, other)
+        (size.gpus, size.memory_mb, other)
         for other, size in sizes.items()
         if size.memory_mb > now.memory_mb and size.gpus >= now.gpus
     ]

@@ -63,6 +63,8 @@ def main(folder: str, memory: int) -> None:
     file.unlink()
     if setup["note"]:
         _show_once(app.shell, setup["note"])
+    # What is registered with atexit runs, unless a cell runs, which is then killed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app.start()
 
 

@@ -34,9 +34,7 @@ PARTING = 5.0
 class PerijoveProvisioner(KernelProvisionerBase):
     """One remote kernel of one kernel manager."""
 
-    size = Unicode(help="Which size, as the spawn page names it").tag(
-        config=True
-    )
+    size = Unicode(help="Which size, as the spawn page names it").tag(config=True)
     image = Unicode(None, allow_none=True, help="NAME or NAME@VERSION; empty for the default").tag(
         config=True
     )
@@ -45,6 +43,7 @@ class PerijoveProvisioner(KernelProvisionerBase):
     _remote: Remote | None = None
     _tunnel: Tunnel | None = None
     _attempt = 0
+    _cut = 0
     _alive = False
     _ended_here: int | None = None
     _restarting = False
@@ -94,6 +93,14 @@ class PerijoveProvisioner(KernelProvisionerBase):
 
     async def poll(self) -> int | None:
         """Return ``None`` while it runs, or while nobody can say; else its exit status."""
+        code = await self._ended()
+        if code is not None and self._tunnel is not None and self._cut < self._attempt:
+            # Before anybody is told, and sends something to the next one.
+            self._cut = self._attempt
+            await background.run(self._tunnel.cut())
+        return code
+
+    async def _ended(self) -> int | None:
         if self._remote is None:
             return 0
         if self._ended_here is not None:

@@ -82,13 +82,22 @@ class Tunnel:
             break
         raise TunnelError("The remote kernel could not be set up. Start it again.")
 
+    async def cut(self) -> None:
+        """Close every connection: there is no more kernel to resume them with.
+
+        ZeroMQ makes new ones, and what it is asked to send before there is another kernel
+        waits with it. Nothing may be taken from it for a kernel that will never hear it.
+        """
+        links = list(self._links)
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
+
     async def close(self) -> None:
         """Close everything."""
         for server in self._servers:
             server.close()
-        for link in list(self._links):
-            link.cancel()
-        await asyncio.gather(*self._links, return_exceptions=True)
+        await self.cut()
 
     def _accept(
         self, channel: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
