@@ -1,15 +1,17 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { copyIcon } from '@jupyterlab/ui-components';
 import { useState, type ReactElement } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
 import type { Build, ImageVersion, Principal } from '../api/types';
 import { Chip } from '../ui/chip';
 import { usePerijove } from '../ui/context';
+import { IconButton } from '../ui/iconButton';
 import { Log } from '../ui/log';
 import { duration, Moment } from '../ui/moment';
 import { Facts, Loaded, PageFrame, Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
-import { Failure, Snippet } from '../ui/states';
+import { Failure } from '../ui/states';
 import { Caller } from './caller';
 import { buildImage } from './imageForm';
 import { Progress } from './progress';
@@ -137,27 +139,27 @@ function BuildDetail({
 }
 
 /** What came of a build, and what to do now. */
-function Outcome({ build, version, caller }: IMaking & { caller: Principal }): ReactElement | null {
-  const { trans } = usePerijove();
-  if (build.state === 'succeeded' && version.state === 'tested' && !caller.admin) {
-    return (
-      <Section title={trans.__('It works, and waits for approval')}>
-        <p>
-          {trans.__(
-            'Nothing starts from it before an administrator approves it. Send one of them this:'
-          )}
-        </p>
-        <Snippet code={`perijove images approve ${build.image} ${build.version}`} />
-      </Section>
-    );
-  }
-  const said = build.state === 'succeeded' ? resultOf(version, trans) : build.reason;
-  if (!said) {
-    return null;
-  }
+function Outcome({ build, version, caller }: IMaking & { caller: Principal }): ReactElement {
+  const { actions, trans } = usePerijove();
+  const command = `perijove images approve ${build.image}@${build.version}`;
+  const waits = build.state === 'succeeded' && version.state === 'tested';
   return (
-    <div className={`pj-Reason pj-mod-${build.state}`} role="status">
-      <p>{said}</p>
+    <div className={`pj-Reason pj-mod-${waits ? 'tested' : build.state}`} role="status">
+      <p>
+        {build.state === 'succeeded'
+          ? resultOf(version, trans)
+          : (build.reason ?? trans.__('You may close this page: the build goes on without it.'))}
+        {waits && !caller.admin && (
+          <span className="pj-Digest">
+            <code>{command}</code>
+            <IconButton
+              icon={copyIcon}
+              label={trans.__('Copy the command')}
+              onClick={() => actions.copy(command)}
+            />
+          </span>
+        )}
+      </p>
       {build.state === 'failed' && <p className="pj-Advice">{adviceFor(build, trans)}</p>}
     </div>
   );
@@ -167,7 +169,7 @@ function resultOf({ state }: ImageVersion, trans: TranslationBundle): string {
   return {
     draft: trans.__('The image is made.'),
     tested: trans.__(
-      'It has passed its tests. Look at what is in it, then approve it: nothing starts from it before.'
+      'It has passed its tests. Nothing starts from it before an administrator approves it.'
     ),
     approved: trans.__('It is approved: workspaces, kernels and jobs start from it.'),
     retired: trans.__('It was retired since: nothing starts from it any more.')

@@ -42,7 +42,7 @@ export function ImagesTab(): ReactElement {
               {trans.__('New image… builds one that does.')}
             </Empty>
           ) : (
-            <Empty title={trans.__('No images yet')} code="%freeze my-image">
+            <Empty title={trans.__('No images yet')} code="%freeze my-image --build">
               {trans.__(
                 'An image is an environment that starts the same everywhere. Press New image, or make one of what you have installed:'
               )}

@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from perijove.types.base import NAME_PATTERN, NAME_RULE, Problem
+from perijove.types.images import APT_PATTERN, CONDA_PATTERN, REFERENCE_PATTERN
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 #: Where FastAPI found a value; people know it without being told.
 _PLACES = ("body", "query", "path", "header")
+#: What patterns mean to a person.
+_RULES = {
+    NAME_PATTERN: NAME_RULE,
+    REFERENCE_PATTERN: "the name of an image, NAME or NAME@VERSION",
+    APT_PATTERN: "Debian's name of a package, NAME or NAME=VERSION",
+    CONDA_PATTERN: "conda's name of a package, NAME or NAME=VERSION",
+}
 
 
 def fault(error: Mapping[str, Any]) -> Problem:
@@ -27,10 +35,10 @@ def fault(error: Mapping[str, Any]) -> Problem:
             detail = f"{named} is missing." if field else "The request has no body."
         case "extra_forbidden":
             detail = f"There is no field {named}."
-        case "string_pattern_mismatch" if error["ctx"]["pattern"] == NAME_PATTERN:
+        case "string_pattern_mismatch" if error["ctx"]["pattern"] in _RULES:
             value = _value(error)
             detail = f"{named} cannot be {value}." if value else f"{named} is no name."
-            fix = f"Use {NAME_RULE}."
+            fix = f"Use {_RULES[error['ctx']['pattern']]}."
         case _:
             value = _value(error)
             detail += f", not {value}." if value else "."

@@ -19,20 +19,19 @@ Reference = Annotated[
     Field(description="NAME for the current version of an image, or NAME@VERSION"),
 ]
 
+APT_PATTERN = r"^[a-z0-9][a-z0-9+.-]{0,99}(?::[a-z0-9-]{1,20})?(?:=[A-Za-z0-9.+:~-]{1,100})?$"
+CONDA_PATTERN = r"^[a-z0-9_][a-z0-9_.-]{0,99}(?:(?:==?|>=|<=|~=|>|<)[A-Za-z0-9.*+!_,<>=-]{1,100})?$"
+
 #: A package as Debian names it, with a version or a release if need be.
 AptPackage = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^[a-z0-9][a-z0-9+.-]{0,99}(?::[a-z0-9-]{1,20})?(?:=[A-Za-z0-9.+:~-]{1,100})?$"
-    ),
+    StringConstraints(pattern=APT_PATTERN),
     Field(description="NAME or NAME=VERSION"),
 ]
 #: A package as conda names it, with a version if need be.
 CondaPackage = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^[a-z0-9_][a-z0-9_.-]{0,99}(?:(?:==?|>=|<=|~=|>|<)[A-Za-z0-9.*+!_,<>=-]{1,100})?$"
-    ),
+    StringConstraints(pattern=CONDA_PATTERN),
     Field(description="NAME or NAME=VERSION"),
 ]
 #: A requirement as PEP 508 has it; neither options, paths nor addresses.
