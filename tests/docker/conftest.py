@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.processes import ROOT, wait_until
+from tests.fixtures.product import Product
 
 #: Layers are kept between runs; `rm -rf` this folder to start over.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "perijove"
@@ -89,3 +90,32 @@ def image(engine: None) -> str:
     )
     assert built.returncode == 0, built.stderr
     return "perijove/cpu:latest"
+
+
+#: Small sizes, one that needs a GPU of which there is only a name, and one start at a time.
+SETTINGS = """
+[workspaces]
+concurrent_starts = 1
+[workspaces.sizes.small]
+memory_mb = 1024
+[workspaces.sizes.medium]
+memory_mb = 2048
+price = 0.5
+description = "Most notebooks"
+[workspaces.sizes.gpu]
+memory_mb = 1024
+gpus = 1
+groups = ["risk"]
+[gpus]
+devices = ["GPU-0"]
+"""
+
+
+@pytest.fixture(scope="session")
+def product(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """`perijove up --spawner docker` with ``SETTINGS``, for every test of workspaces."""
+    folder = tmp_path_factory.mktemp("docker")
+    config = folder / "perijove.toml"
+    config.write_text(SETTINGS)
+    with Product.running(folder, "--spawner", "docker", "--config", str(config)) as product:
+        yield product

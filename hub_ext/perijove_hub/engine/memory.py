@@ -23,8 +23,8 @@ class Memory:
     """How many processes were killed because there was not enough."""
 
 
-def of_process(pid: int) -> Memory | None:
-    """Return the memory of the container whose first process the host calls ``pid``.
+def of_process(pid: int, container: str) -> Memory | None:
+    """Return the memory of ``container``, whose first process the host calls ``pid``.
 
     ``None`` when the process is gone, or is not on this machine.
     """
@@ -33,9 +33,11 @@ def of_process(pid: int) -> Memory | None:
     except OSError:
         return None
     groups = dict(line.split(":", 2)[1:] for line in lines if line.count(":") >= 2)
-    if "memory" in groups:
-        return read(CGROUPS / "memory" / groups["memory"].lstrip("/"))
-    return read(CGROUPS / groups.get("", "").lstrip("/"))
+    group = groups.get("memory", groups.get("", ""))
+    # One that is ending is in the machine's own group already.
+    if container not in group:
+        return None
+    return read(CGROUPS / ("memory" if "memory" in groups else "") / group.lstrip("/"))
 
 
 def own() -> Memory | None:

@@ -315,7 +315,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
         try:
             found = await self.call(lambda api: api.inspect_container(self.object_id))
         except NotFound:
-            await self.over(endings.GONE)
+            await self.over(endings.ENDED)
             self.object_id = ""
             return 1
         except EngineDown as error:
@@ -346,7 +346,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
     async def _watch_memory(self, pid: int) -> None:
         """Tell the user of a process that was killed while the workspace runs on."""
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._calls, memory.of_process, pid)
+        found = await loop.run_in_executor(self._calls, memory.of_process, pid, self.object_id)
         if found is None:
             return
         self._peak = found.peak

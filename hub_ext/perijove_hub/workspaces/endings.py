@@ -13,13 +13,13 @@ ENGINE_LOST = (
     "The Docker engine or the machine was restarted, and your workspace ended with it. Files in "
     "your home are safe; press Start again."
 )
+ENDED = (
+    "Your workspace was ended from outside: the Docker engine or the machine was restarted, or "
+    "somebody removed it. Files in your home are safe; press Start again."
+)
 SHUT_DOWN = (
     "Your workspace was shut down, from within or because the Docker engine stopped. Files in "
     "your home are safe."
-)
-GONE = (
-    "Your workspace's container is gone: somebody has removed it. Files in your home are safe; "
-    "press Start again."
 )
 MOVED = (
     "The Hub has another address since its restart, which your workspace did not know, so it was "
@@ -37,9 +37,11 @@ def of_exit(state: Mapping[str, Any], *, killed: str | None, memory: str, engine
     if state.get("OOMKilled") and status == 137:
         who = killed or "its main process"
         return f"Your workspace ran out of memory: {who} was killed, and it ended. {memory}"
-    # From outside: SIGINT, SIGKILL, SIGTERM, or nobody was there to see.
-    if engine_away or status in (130, 137, 143, 255):
+    if engine_away:
         return ENGINE_LOST
+    # SIGINT, SIGKILL, SIGTERM, or nobody was there to see.
+    if status in (130, 137, 143, 255):
+        return ENDED
     if status == 0:
         return SHUT_DOWN
     return (
