@@ -102,6 +102,8 @@ def claim_one(context: Context, **different: Any) -> Any:
     "different",
     [
         {"command": ["code-server"]},
+        {"environment": {"PYTHONPATH": "/somewhere"}},
+        {"environment": {"JUPYTERHUB_SINGLEUSER_APP": "notebook"}},
         {"command": ["python", "-m", "http.server"]},
         {"mounts": [Mount("a-volume", HOME)]},
         {"mounts": [Mount("/somewhere", "/etc")]},

@@ -29,6 +29,8 @@ SERVERS = (
     ("python", "-m", "jupyterhub.singleuser"),
     ("jupyterhub-singleuser",),
 )
+#: Variables that Python and JupyterHub read before a claim can set them.
+EARLY = ("PYTHON", "LD_", "JUPYTERHUB_SINGLEUSER_")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def claim(
     """
     arguments = _arguments(command)
     if context.settings.workspaces.warm.count == 0 or arguments is None or not fits(mounts):
+        return None
+    if any(variable.startswith(EARLY) for variable in environment):
         return None
     row = _take(context, digest=digest, size=size, groups=groups, holder=f"{user}/{server}")
     if row is None:
