@@ -86,7 +86,7 @@ class ActivityReporter:
 
     def _last_activity(self) -> datetime:
         kernels: datetime = self._server.kernel_manager.last_kernel_activity
-        terminals = self._server.web_app.settings.get("terminal_last_activity", kernels)
+        terminals: datetime = self._server.web_app.settings.get("terminal_last_activity", kernels)
         return max(self._presence.last, kernels, terminals).astimezone(UTC)
 
     def _busy(self, paths: dict[str, str]) -> list[Busy]:
