@@ -128,9 +128,9 @@ class Front:
     def _is_past_the_proxy(self, request: Request) -> bool:
         """Tell whether a person followed a link with our own port, as MLflow's client prints."""
         topology = self._context.topology
-        own = f"{topology.host}:{topology.mlflow_port}"
+        own = {f"{seen.host}:{seen.mlflow_port}" for seen in (topology, topology.inside)}
         public = topology.public_url.partition("://")[2]
-        return own != public and request.headers.get("host") == own and is_navigation(request)
+        return request.headers.get("host") in own - {public} and is_navigation(request)
 
     async def _identify(self, request: Request) -> Principal:
         token = _token(request)

@@ -40,7 +40,9 @@ def _configure(context: Context, url: str) -> None:
     for name in [name for name in os.environ if name.lstrip("_").startswith("MLFLOW_")]:
         del os.environ[name]
     public = urlsplit(context.topology.public_url)
-    own = f"{context.topology.host}:{context.topology.mlflow_port}"
+    own = [
+        f"{seen.host}:{seen.mlflow_port}" for seen in (context.topology, context.topology.inside)
+    ]
     os.environ.update(
         {
             "_MLFLOW_SERVER_FILE_STORE": url,
@@ -49,7 +51,7 @@ def _configure(context: Context, url: str) -> None:
             "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(database.folder(context) / "artifacts"),
             "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
             "MLFLOW_ENABLE_WORKSPACES": "true",
-            "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(_hosts(public.netloc, own)),
+            "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(_hosts(public.netloc, *own)),
             "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"{public.scheme}://{public.netloc}",
             # A version's files lie in our own store and no other address is ever opened. MLflow
             # does not check the run of "runs:/"; its clients resolve that themselves.
