@@ -16,6 +16,7 @@ def workspace_environment(topology: Topology) -> dict[str, str | Callable[[Any],
     """
     topology = topology.inside
     return {
+        "PERIJOVE_PUBLIC_URL": topology.public_url,
         "PERIJOVE_URL": topology.api_url,
         "PERIJOVE_SERVE_URL": topology.gateway_url,
         "MLFLOW_TRACKING_URI": topology.mlflow_url,

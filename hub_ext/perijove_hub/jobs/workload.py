@@ -62,6 +62,7 @@ def _environment(run: RunRow, *, job: str, topology: Topology) -> dict[str, str]
         "USER": run.owner,
         "LOGNAME": run.owner,
         "JUPYTERHUB_USER": run.owner,
+        "PERIJOVE_PUBLIC_URL": topology.public_url,
         "PERIJOVE_URL": topology.api_url,
         "PERIJOVE_SERVE_URL": topology.gateway_url,
         "MLFLOW_TRACKING_URI": topology.mlflow_url,

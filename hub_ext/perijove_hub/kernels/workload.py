@@ -61,6 +61,7 @@ def describe(
         "USER": row.user,
         "LOGNAME": row.user,
         "JUPYTERHUB_USER": row.user,
+        "PERIJOVE_PUBLIC_URL": topology.public_url,
         "PERIJOVE_URL": topology.api_url,
         "PERIJOVE_SERVE_URL": topology.gateway_url,
         "MLFLOW_TRACKING_URI": topology.mlflow_url,

@@ -248,7 +248,7 @@ class DockerLauncher:
             name=self._container(workload.name),
             entrypoint=["python", "-I", "-S", _INSIDE],
             command=[json.dumps(limits), *workload.command],
-            environment={**workload.environment, "HOME": DIRECTORY},
+            environment={"HOME": DIRECTORY, **workload.environment},
             working_dir=DIRECTORY,
             user=_user(),
             stdin_open=True,

@@ -70,7 +70,10 @@ class MlflowApi:
         """Return the address of a run's page, in its workspace."""
         found = re.search("/workspaces/([^/]+)/", artifact_uri)
         workspace = f"?workspace={found[1]}" if found else ""
-        return f"{self.uri}/#/experiments/{experiment_id}/runs/{run_id}{workspace}"
+        # A browser may not reach MLflow where this process does.
+        public = os.environ.get("PERIJOVE_PUBLIC_URL")
+        base = f"{public}/services/mlflow" if public else self.uri
+        return f"{base}/#/experiments/{experiment_id}/runs/{run_id}{workspace}"
 
     def experiment(self, name: str) -> str:
         """Return the id of the experiment, which is made if there is none."""
