@@ -188,7 +188,7 @@ async def test_a_killed_api_takes_nothing_with_it(platform: Platform, ada: Someo
     async with running() as (manager, client), running("gpu") as (other, _):
         await execute(client, "x = 41")
         cell = "import time\nfor i in range(80):\n    print(i)\n    time.sleep(0.1)"
-        printing = asyncio.create_task(execute(client, cell))
+        printing = asyncio.create_task(execute(client, cell, 120))
         await asyncio.sleep(1)
         kept, given_up = (ada.kernels()[i]["id"] for i in (1, 0))
         platform.kill_api()
