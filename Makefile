@@ -42,7 +42,7 @@ $(STAMPS)/venv:
 	@$(STEP) "making $(VENV)" deploy/venv.sh $(VENV) $(LOCK) $(PYTHON)
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/dependencies: $(STAMPS)/venv $(LOCK) deploy/pip.sh
+$(STAMPS)/dependencies: $(STAMPS)/venv $(LOCK) deploy/overrides.txt deploy/pip.sh
 	@$(STEP) "installing the pinned Python packages (about a minute the first time)" \
 		deploy/pip.sh $(VENV) --requirement $(LOCK)
 	@touch $@

@@ -4,8 +4,10 @@
 set -eu
 venv=$1
 shift
-lock=$(dirname "$0")/constraints.txt
+here=$(dirname "$0")
+lock=$here/constraints.txt
 if [ -x "$venv/bin/uv" ]; then
-    exec "$venv/bin/uv" pip install --python "$venv/bin/python" --constraint "$lock" "$@"
+    exec "$venv/bin/uv" pip install --python "$venv/bin/python" --constraint "$lock" \
+        --override "$here/overrides.txt" "$@"
 fi
 exec "$venv/bin/python" -m pip install --constraint "$lock" "$@"

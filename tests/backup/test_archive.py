@@ -267,3 +267,24 @@ def test_postgresql_goes_into_an_empty_database_and_no_other(tmp_path: Path) -> 
         back.database.close()
     # The settings are in the archive, as somebody wrote them; nothing else names the password.
     assert b"hunter2" not in json.dumps(Reader(tmp_path / "b.tar").manifest).encode()
+
+
+def test_a_restore_that_fails_half_way_leaves_nothing(archive: Path, tmp_path: Path) -> None:
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    for target, before in ((tmp_path / "new", False), (tmp_path / "there", True)):
+        if before:
+            target.mkdir()
+        command = ["restore", str(archive), "--data-dir", str(target)]
+        answer = subprocess.run(
+            [sys.executable, "-m", "perijove_hub.cli", *command],
+            preexec_fn=small,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": pythonpath()},
+        )
+        assert answer.returncode == 1
+        assert f"{target} cannot be written (File too large)" in answer.stderr
+        assert target.exists() == before
+        assert not before or not list(target.iterdir())

@@ -130,6 +130,13 @@ def test_notebook_and_terminals_are_there(image: str, engine_client: Any) -> Non
     assert "bash" in inside(engine_client, image, "bash", "-c", "type less git bash")
 
 
+def test_a_server_imports_no_grammar_that_takes_half_of_its_start(
+    image: str, engine_client: Any
+) -> None:
+    code = "import sys, jupyterhub.singleuser; print({'jsonschema', 'lark'} & set(sys.modules))"
+    assert inside(engine_client, image, "python", "-c", code).strip() == "{'jsonschema'}"
+
+
 def test_no_secret_of_the_build_is_in_an_image(
     build: ModuleType, engine_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

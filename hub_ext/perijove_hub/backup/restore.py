@@ -44,34 +44,35 @@ def restore(archive: Path, root: Path, settings: Settings) -> dict[str, Any]:
     reader = Reader(archive)
     _check_schemas(reader.manifest)
     servers = _check_databases(reader, settings)
-    staging = root.with_name(f".{root.name}.restoring")
+    is_new = not root.exists()
+    # Inside, because the directory may be a mount point, which nothing can be moved to.
+    staging = root / ".restoring"
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        staging.mkdir(mode=0o700)
-        for part, place in PLACES.items():
-            if part in reader:
-                (staging / place).parent.mkdir(exist_ok=True, mode=0o700)
-                reader.unpack(part, staging / place)
-        _forget_servers(staging / "hub.sqlite")
+        staging.mkdir(parents=True, mode=0o700)
+        _unpack(reader, staging)
         for name, url in servers.items():
             dumped = staging / f"{name}.pgdump"
             reader.unpack(dumped.name, dumped)
             databases.load(url, dumped)
             dumped.unlink()
-        if root.exists():
-            root.rmdir()
-        staging.rename(root)
-    except FileExistsError:
-        raise BackupError(
-            f"{staging} is left of another restore. If none runs, remove it and try again."
-        ) from None
-    except OSError as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise BackupError(f"{root} cannot be written ({error.strerror}).") from None
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        for path in list(staging.iterdir()):
+            path.rename(root / path.name)
+        staging.rmdir()
+        root.chmod(0o700)
+    except BaseException as error:
+        shutil.rmtree(root if is_new else staging, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise BackupError(f"{root} cannot be written ({error.strerror}).") from None
         raise
     return reader.manifest
+
+
+def _unpack(reader: Reader, staging: Path) -> None:
+    for part, place in PLACES.items():
+        if part in reader:
+            (staging / place).parent.mkdir(exist_ok=True, mode=0o700)
+            reader.unpack(part, staging / place)
+    _forget_servers(staging / "hub.sqlite")
 
 
 def _check_schemas(manifest: dict[str, Any]) -> None:
