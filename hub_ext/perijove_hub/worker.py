@@ -78,9 +78,11 @@ def stop_all(context: Context) -> None:
         if status.phase is Phase.running:
             launcher.stop(status.name)
     if context.topology.spawner == "docker":
+        from perijove_hub.images.duty import BuildDuty
         from perijove_hub.pool.duty import PoolDuty
 
         PoolDuty(context).drain()
+        BuildDuty(context).drain()
     deadline = time.monotonic() + STOP_TIMEOUT
     while any(status.phase is Phase.running for status in launcher.list()):
         if time.monotonic() > deadline:

@@ -451,3 +451,23 @@ def test_old_steps_are_forgotten_and_finished_images_stay_whole(
         assert shop.forget_steps(builder.utcnow()) > 0
         assert shop.forget_steps(builder.utcnow()) == 0
     assert yard.run(digest, "tree", "--version").startswith("tree v")
+
+
+# The last one: the index listens on the address of the network that is removed.
+def test_a_build_outlives_a_stop_of_everything(yard: Yard, tmp_path: Path) -> None:
+    build = yard.ask("stopped", base="debian", apt=["ncal"])
+    command = [sys.executable, "-c", WORKER, str(yard.context.data.root), str(yard.context.config)]
+    with process(command, log=tmp_path / "log") as worker:
+        wait_until(lambda: "== step 1" in yard.log(build), seconds=60)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    yard.restart()
+    yard.duty.drain()
+    assert yard.containers() == []
+    apart = builder.apart(yard.context)
+    assert not firewall.in_force(apart)
+    assert not yard.engine.networks.list(names=[apart.network])
+    yard.until(lambda: yard.get(build).step_name == "packages")
+    assert firewall.in_force(apart)
+    assert yard.ended(build).state is BuildState.failed
+    assert "Setting up ncal" in yard.log(build)

@@ -291,8 +291,8 @@ class Builder:
         """Return the network of builds, with its firewall in force. Raises ``StartError``."""
         names = apart(self._context)
         network.ensure(names)
-        if not firewall.in_force(names):
-            firewall.enforce(names, None, self._context.settings.network.allow)
+        # Each time, because the settings may have changed since it was put in force.
+        firewall.enforce(names, None, self._context.settings.network.allow)
         return names.network
 
     def _secrets(self, step: steps.Step) -> dict[str, Path]:

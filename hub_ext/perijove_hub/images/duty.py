@@ -9,12 +9,13 @@ import time
 from datetime import timedelta
 
 from perijove_hub.context import Context
-from perijove_hub.engine import Names
+from perijove_hub.engine import Names, firewall, network
 from perijove_hub.engine.client import EngineDown, answers
 from perijove_hub.images import ledger
-from perijove_hub.images.builder import Builder, container_name
+from perijove_hub.images.builder import Builder, apart, container_name
 from perijove_hub.images.workshop import Workshop
 from perijove_hub.store.models import BuildRow, ImageVersionRow, utcnow
+from perijove_hub.up.exceptions import StartError
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,19 @@ class BuildDuty:
         if time.monotonic() - self._swept > SWEEP_PERIOD:
             self._sweep()
             self._swept = time.monotonic()
+
+    def drain(self) -> None:
+        """End what runs, for when all of Perijove stops; the next worker begins the step again."""
+        shop = Workshop(Names.of(self._context.data.root))
+        try:
+            for name in shop.containers():
+                shop.remove(name)
+            if network.remove(apart(self._context)):
+                firewall.lift(apart(self._context))
+        except (EngineDown, StartError) as error:
+            log.warning("builds were not cleared up: %s", error)
+        finally:
+            shop.close()
 
     def _begin(self, room: int) -> None:
         """Claim builds that wait, as far as there is room and an engine."""
