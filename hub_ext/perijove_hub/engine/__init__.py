@@ -1,4 +1,4 @@
-"""The Docker Engine: names, hardening, network and disk, for whatever runs in a container."""
+"""The Docker Engine: names, hardening and network, for whatever runs in a container."""
 
 from __future__ import annotations
 
