@@ -13,7 +13,6 @@ from perijove_hub.images import service as images
 from perijove_hub.kernels import service
 from perijove_hub.settings import QuotaSettings, Settings, SizeSettings
 from perijove_hub.store.models import AuditRow, GpuRow, ImageVersionRow, KernelRow
-from perijove_hub.usage import ledger as usage
 from tests.fixtures.api import Api
 from tests.fixtures.hub import Hub
 
@@ -174,12 +173,3 @@ def test_only_an_administrator_sees_and_stops_what_is_not_theirs(
     assert kernel["stopped"]
     assert kernel["reason"] == "Stopped by the administrator admin."
     assert ada.post(f"{path}/interrupt").status_code == 409
-
-
-def test_hours_of_a_group_run_on_while_a_kernel_does(api: Api, ada: httpx.Client) -> None:
-    with api.context.database.session() as session:
-        assert not service.open_kernels(session, "ada", "")
-    ada.post("/kernels", json={"size": "gpu", "server": ""})
-    with api.context.database.session() as session:
-        assert service.open_kernels(session, "ada", "") == 1
-        assert usage.open_row(session, "kernel", "x") is None

@@ -250,17 +250,6 @@ def wire(row: KernelRow) -> Kernel:
     )
 
 
-def open_kernels(session: Session, user: str, server: str) -> int:
-    """Count the kernels of a workspace that wait or run: a workspace with one is in use."""
-    alive = select(func.count()).where(
-        KernelRow.user == user,
-        KernelRow.server == server,
-        KernelRow.state.not_in([state.value for state in OVER]),
-        KernelRow.stop_requested.is_(False),
-    )
-    return session.scalar(alive) or 0
-
-
 def _group(session: Session, principal: Principal, server: str) -> str | None:
     """Whom to charge: whom the workspace is charged to, else the first of their groups."""
     workspace = session.get(WorkspaceRow, (principal.name, server))
