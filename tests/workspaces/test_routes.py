@@ -90,3 +90,5 @@ def test_people_stop_their_own_that_run_and_no_other(seen: Api) -> None:
                 404,
                 "Look at the Hub's home page.",
             )
+    with seen.client("ada") as ada:
+        assert ada.post("/workspaces/stop", json={"server": ""}).status_code == 202

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, BackgroundTasks, status
 
 from perijove.types.base import Page
 from perijove.types.workspaces import Sizes, Workspace, WorkspaceStop
@@ -29,7 +29,12 @@ def list_sizes(principal: Reader, context: Ctx) -> Sizes:
     return Workspaces(context).sizes(principal)
 
 
-@router.post("/workspaces/stop", status_code=status.HTTP_204_NO_CONTENT)
-def stop_workspace(principal: Starter, context: Ctx, body: WorkspaceStop) -> None:
-    """Stop a workspace of the caller's; answers before it has stopped."""
-    Workspaces(context).stop(principal, body)
+@router.post("/workspaces/stop", status_code=status.HTTP_202_ACCEPTED)
+def stop_workspace(
+    principal: Starter, context: Ctx, body: WorkspaceStop, after: BackgroundTasks
+) -> None:
+    """Stop a workspace of the caller's; answers before it stops."""
+    workspaces = Workspaces(context)
+    workspaces.check_runs(principal, body.server)
+    # The answer may go to a browser through the very server that stops.
+    after.add_task(workspaces.stop, principal, body.server)

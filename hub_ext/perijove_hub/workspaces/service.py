@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from perijove.types.base import Page, Principal
-from perijove.types.workspaces import Size, Sizes, Workspace, WorkspaceStop
+from perijove.types.workspaces import Size, Sizes, Workspace
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound
@@ -38,21 +38,23 @@ class Workspaces:
             )
             return Page(items=[_wire(row) for row in found], next_cursor=following)
 
-    def stop(self, principal: Principal, body: WorkspaceStop) -> None:
+    def check_runs(self, principal: Principal, server: str) -> None:
+        """Raise ``NotFound`` unless the caller has such a workspace that runs."""
+        with self._context.database.reading() as session:
+            row = session.get(WorkspaceRow, (principal.name, server))
+            if row is None or row.started_at is None or row.ended_at is not None:
+                raise NotFound(
+                    "You have no such workspace that runs.", fix="Look at the Hub's home page."
+                )
+
+    def stop(self, principal: Principal, server: str) -> None:
         """Have the Hub stop a workspace of the caller's; its files stay.
 
-        Raises ``NotFound`` when none of that name runs, ``Unavailable`` without a Hub.
+        Raises ``Unavailable`` without a Hub.
         """
-        with self._context.database.session() as session:
-            row = session.get(WorkspaceRow, (principal.name, body.server))
-            if row is not None:
-                audit.record(
-                    session, principal, "workspace.stop", f"{principal.name}/{body.server}"
-                )
-        if row is None or not servers.stop(self._context, user=principal.name, server=body.server):
-            raise NotFound(
-                "You have no such workspace that runs.", fix="Look at the Hub's home page."
-            )
+        if servers.stop(self._context, user=principal.name, server=server):
+            with self._context.database.session() as session:
+                audit.record(session, principal, "workspace.stop", f"{principal.name}/{server}")
 
     def sizes(self, principal: Principal) -> Sizes:
         """List the sizes that the caller may choose, and the GPUs that are free now."""

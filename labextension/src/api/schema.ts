@@ -1099,7 +1099,7 @@ export interface paths {
         put?: never;
         /**
          * Stop Workspace
-         * @description Stop a workspace of the caller's; answers before it has stopped.
+         * @description Stop a workspace of the caller's; answers before it stops.
          */
         post: operations["stop_workspace"];
         delete?: never;
@@ -5093,11 +5093,13 @@ export interface operations {
         };
         responses: {
             /** @description Successful Response */
-            204: {
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": unknown;
+                };
             };
             /** @description Validation Error */
             422: {

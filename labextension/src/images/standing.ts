@@ -53,7 +53,7 @@ export function whyNot(image: Image, trans: TranslationBundle): string | null {
         version
       );
     default:
-      return trans.__('Nothing starts from it: no version of it is approved.');
+      return trans.__('Nothing starts from it: no version of it is approved. Build a new one.');
   }
 }
 
