@@ -38,7 +38,7 @@ def setup(url: str, data_dir: Path, config: Path | None) -> None:
 
 
 def _setup(context: Context, url: str) -> None:
-    from perijove_hub.engine import Names, firewall, ready
+    from perijove_hub.engine import Names, firewall, network, ready
     from perijove_hub.store.migrate import upgrade
     from perijove_hub.up import builtin
     from perijove_hub.up.parts import lay_out
@@ -46,14 +46,17 @@ def _setup(context: Context, url: str) -> None:
     reason = ready.why_not()
     if reason:
         raise StartError(reason)
+    names = Names.of(context.data.root)
+    host = network.ensure(names)
     path = context.data.run / "topology.json"
-    if path.exists() and context.topology.public_url == url:
+    before = context.topology if path.exists() else None
+    if before and (before.public_url, before.host) == (url, host):
         # The parts may be running: their ports are theirs, and so not free.
-        topology = context.topology
+        topology = before
     else:
         topology = lay_out(context, public_url=url, spawner="docker")
         topology.save(path)
-    firewall.enforce(Names.of(context.data.root), topology, context.settings.network.allow)
+    firewall.enforce(names, topology, context.settings.network.allow)
     upgrade(context.database)
     for image in builtin.register(context):
         click.echo(f"image {image} is offered")
