@@ -34,7 +34,21 @@ AGAIN = "the same, second time, s"
 
 STOCK = """
 import os
-from perijove_hub.hub.spawner import LocalSpawner
+from jupyterhub.spawner import LocalProcessSpawner
+
+class OneUser(LocalProcessSpawner):
+    # As it comes, but for users that the operating system does not know.
+    def make_preexec_fn(self, name):
+        home = os.path.abspath(os.path.join("homes", name))
+        os.makedirs(home, exist_ok=True)
+        return lambda: os.chdir(home)
+
+    def user_env(self, env):
+        env.update(USER=self.user.name, HOME=os.path.abspath(os.path.join("homes", self.user.name)))
+        return env
+
+    def move_certs(self, paths):
+        return paths
 
 c = get_config()
 c.JupyterHub.bind_url = os.environ["BENCH_URL"]
@@ -44,8 +58,7 @@ c.JupyterHub.db_url = "sqlite:///hub.sqlite"
 c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.JupyterHub.load_groups = {"research": {"users": ["ada"]}}
-c.JupyterHub.spawner_class = LocalSpawner
-c.LocalSpawner.homes = os.path.abspath("homes")
+c.JupyterHub.spawner_class = OneUser
 c.Spawner.cmd = ["python", "-m", "jupyterhub.singleuser"]
 c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
 c.Spawner.default_url = "/lab"

@@ -25,8 +25,8 @@ from jupyterhub.user import User
 
 from perijove_hub.context import Context, Topology
 from perijove_hub.engine import Names, firewall, network
+from perijove_hub.hub.cannot import CannotStart
 from perijove_hub.hub.docker import PerijoveDockerSpawner
-from perijove_hub.hub.starting import CannotStart
 from perijove_hub.images.service import register_builtin
 from perijove_hub.settings import SizeSettings
 from perijove_hub.store.migrate import upgrade
@@ -340,10 +340,14 @@ async def test_a_stop_while_the_engine_is_away_is_made_good_when_it_is_back(
     assert held(context) == (0, 0)
 
 
-async def test_a_cancelled_start_leaves_nothing(context: Context, people: Any) -> None:
+@pytest.mark.parametrize("step", ["home", "container", "server"])
+async def test_a_start_that_is_cancelled_anywhere_leaves_nothing(
+    context: Context, people: Any, step: str
+) -> None:
     spawner = spawner_of(people, context, "ada")
     start = asyncio.ensure_future(spawner.start())
-    await until(lambda: containers(context))
+    await until(lambda: spawner.news.last and spawner.news.last["step"] == step)
+    # At "home" the engine is making the container right now.
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
         await start

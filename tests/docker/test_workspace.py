@@ -278,7 +278,7 @@ def test_starts_wait_in_a_line_that_people_see_and_can_leave(
     product: Product, grace: httpx.Client, workspace: Workspace
 ) -> None:
     with product.client("admin") as admin, ThreadPoolExecutor(2) as threads:
-        first = threads.submit(admin.post, "/hub/api/users/admin/server")
+        first = threads.submit(admin.post, "/hub/api/users/admin/server", json={"size": "small"})
         wait_until(lambda: product.server(admin, "admin").get("pending"), what="the first start")
         second = threads.submit(grace.post, "/hub/api/users/grace/server", json={"size": "small"})
         wait_until(lambda: product.server(grace, "grace").get("pending"), what="the second start")

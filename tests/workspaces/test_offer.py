@@ -18,10 +18,10 @@ from tests.workspaces.conftest import ADA, ADMIN, GRACE
 
 
 def made(
-    context: Context, who: Principal = ADA, *, local: bool = False, linked: Profile | None = None
+    context: Context, who: Principal = ADA, *, local: bool = False, wanted: Profile | None = None
 ) -> Offer:
     with context.database.reading() as session:
-        return offer.make(session, context, who, server="", local=local, linked=linked)
+        return offer.make(session, context, who, server="", local=local, wanted=wanted)
 
 
 def remember(context: Context, **choice: object) -> None:
@@ -65,7 +65,7 @@ def test_an_older_version_that_was_named_stays_to_be_chosen(offered: Context) ->
 
 
 def test_a_link_selects_without_being_the_last_choice(offered: Context) -> None:
-    found = made(offered, linked=Profile(image="deep", size="medium"))
+    found = made(offered, wanted=Profile(image="deep", size="medium"))
     assert found.summary == "deep · medium · JupyterLab"
     assert made(offered).summary == "cpu · small · JupyterLab"
 

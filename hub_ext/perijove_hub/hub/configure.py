@@ -166,8 +166,8 @@ def _embed_spawner(c: Any, context: Context, topology: Topology) -> None:
     # People should not have to wait to be told that theirs has died.
     c.Spawner.poll_interval = 10
     c.Spawner.options_form = pages.form
-    c.Spawner.options_from_form = starting.options_from_form
-    c.Spawner.apply_user_options = starting.accept_options
+    c.Spawner.options_from_form = pages.options_from_form
+    c.Spawner.apply_user_options = pages.accept_options
     if topology.spawner == "docker":
         from perijove_hub.hub import docker
 

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, TypeVar
 import docker
 from docker.errors import APIError, NotFound
 from dockerspawner import DockerSpawner
-from sqlalchemy import select
 from traitlets import Unicode, default
 
 from perijove_hub import files
@@ -21,13 +20,14 @@ from perijove_hub.context import Context, Topology
 from perijove_hub.engine import Names, Sandbox, firewall, memory
 from perijove_hub.engine.client import EngineDown, connect, reaching
 from perijove_hub.engine.sandbox import HOME
+from perijove_hub.hub.cannot import CannotStart
 from perijove_hub.hub.spawner import tutorial_path
-from perijove_hub.hub.starting import CannotStart, Starting
+from perijove_hub.hub.starting import Starting
 from perijove_hub.pool.claiming import claim
-from perijove_hub.store.models import WorkspaceRow
-from perijove_hub.workspaces import endings, ledger
+from perijove_hub.workspaces import endings, ledger, unfinished
 from perijove_hub.workspaces.choice import Choice
 from perijove_hub.workspaces.queue import Line
+from perijove_hub.workspaces.unfinished import remove
 
 T = TypeVar("T")
 
@@ -59,32 +59,7 @@ def embed(c: Any, context: Context, topology: Topology) -> None:
     c.Spawner.hub_connect_url = topology.inside.hub_api_url.removesuffix("/hub/api")
     if "demo" in context.settings.catalog.sources:
         c.PerijoveDockerSpawner.tutorial = tutorial_path()
-    remove_unrecorded(context)
-
-
-def remove_unrecorded(context: Context) -> None:
-    """Remove workspaces that no start has completed: the Hub was killed in the middle.
-
-    Called before the Hub serves anybody, so nothing is being started. Without an engine the
-    record alone is mended, and the next start removes what is in its way.
-    """
-    names = Names.of(context.data.root)
-    with context.database.reading() as session:
-        recorded = set(session.scalars(select(WorkspaceRow.container)))
-    try:
-        client = connect(timeout=10)
-        try:
-            with reaching():
-                label = [f"perijove={names.key}", "perijove.kind=w"]
-                for one in client.api.containers(all=True, filters={"label": label}):
-                    if one["Id"] not in recorded:
-                        _remove(client.api, one["Id"])
-        finally:
-            client.close()
-    except EngineDown:
-        pass
-    with context.database.session() as session:
-        ledger.mend(session)
+    unfinished.clear(context)
 
 
 class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
@@ -99,6 +74,8 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
     _connecting: ClassVar[Lock] = Lock()
     #: Kills for memory that its user was told of.
     _kills = 0
+    #: Calls that are not done.
+    _pending: frozenset[asyncio.Future[Any]] = frozenset()
     #: Whether the engine was away when it was last looked at.
     _away = False
     #: The last peak of memory, in bytes; gone with the container when it dies.
@@ -121,7 +98,13 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
 
     async def call(self, work: Callable[[Any], T]) -> T:
         """Run ``work`` with the engine's API, beside others'. Raises ``EngineDown``."""
-        return await asyncio.get_running_loop().run_in_executor(self._calls, self._with, work)
+        return await self._aside(partial(self._with, work))
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Run ``work`` in a thread, to its end even when the caller is cancelled."""
+        future = asyncio.get_running_loop().run_in_executor(self._calls, work)
+        self._pending = frozenset({*(one for one in self._pending if not one.done()), future})
+        return await asyncio.shield(future)
 
     @classmethod
     def _with(cls, work: Callable[[Any], T]) -> T:
@@ -140,9 +123,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
             await self.call(lambda api: api.ping())
         except EngineDown as error:
             raise _away(error) from None
-        names = self.names
-        closed = asyncio.get_running_loop().run_in_executor(self._calls, firewall.in_force, names)
-        if not await closed:
+        if not await self._aside(partial(firewall.in_force, self.names)):
             raise CannotStart(
                 "The containers' network is not closed, so nothing is started on it.",
                 fix="Try again in half a minute; an administrator sees why in the worker's log.",
@@ -196,7 +177,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
             mounts = files.mounts(context, user=who.name, groups=who.groups)
             return mounts, files.gids(context, groups=who.groups)
 
-        return await asyncio.get_running_loop().run_in_executor(self._calls, furnish)
+        return await self._aside(furnish)
 
     def _open(self, choice: Choice) -> None:
         """Set what JupyterHub's own ``get_env`` reads."""
@@ -255,7 +236,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
             return None
         context, user, server = self.context, self.user.name, self.name
         name = self.object_name
-        await self.call(lambda api: _remove(api, name))
+        await self.call(lambda api: remove(api, name))
 
         def work() -> Any:
             return claim(
@@ -271,7 +252,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
                 groups=sandbox.groups,
             )
 
-        claimed = await asyncio.get_running_loop().run_in_executor(self._calls, work)
+        claimed = await self._aside(work)
         if claimed is None:
             return None
         self.object_id = claimed.container
@@ -285,7 +266,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
         name = self.object_name
 
         def work(api: Any) -> str:
-            _remove(api, name)
+            remove(api, name)
             made = api.create_container(
                 choice.digest,
                 command,
@@ -335,9 +316,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
         return None
 
     async def _ended(self, state: Mapping[str, Any]) -> None:
-        killed = await asyncio.get_running_loop().run_in_executor(
-            self._calls, memory.killed, self.object_id
-        )
+        killed = await self._aside(partial(memory.killed, self.object_id))
         limit = await self._limit()
         advice = await self._advice(max(self._peak or 0, limit) if limit else self._peak)
         ending = endings.of_exit(state, killed=killed, memory=advice, engine_away=self._away)
@@ -345,15 +324,14 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
 
     async def _watch_memory(self, pid: int) -> None:
         """Tell the user of a process that was killed while the workspace runs on."""
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._calls, memory.of_process, pid, self.object_id)
+        found = await self._aside(partial(memory.of_process, pid, self.object_id))
         if found is None:
             return
         self._peak = found.peak
         if found.kills <= self._kills:
             return
         self._kills = found.kills
-        killed = await loop.run_in_executor(self._calls, memory.killed, self.object_id)
+        killed = await self._aside(partial(memory.killed, self.object_id))
         text = endings.of_kill(found, killed=killed, advice=await self._advice(None))
         user, server = self.user.name, self.name
         await self.writing(
@@ -382,33 +360,19 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
 
     async def discard(self, *, grace: float) -> None:
         """Remove the container, however often the engine must be asked."""
-        target = self.object_id or self.object_name
-        if not target:
-            return
-        stop = grace
+        if self._pending:
+            # A cancelled start may be about to make what is to be removed.
+            await asyncio.wait(self._pending)
+        target, stop = self.object_id or self.object_name, grace
         while True:
             try:
-                await self.call(partial(_remove, container=target, grace=stop))
+                await self.call(partial(remove, container=target, grace=stop))
                 break
             except EngineDown as error:
                 self.log.warning("%s is removed when the engine is back: %s", target, error)
                 stop = 0
                 await asyncio.sleep(RETRY)
         self.object_id = ""
-
-
-def _remove(api: Any, container: str, *, grace: float = 0) -> None:
-    """Stop a container and remove it with what it alone has; one that is gone is fine."""
-    try:
-        if grace:
-            api.stop(container, timeout=int(grace))
-        api.remove_container(container, v=True, force=True)
-    except NotFound:
-        return
-    except APIError as error:
-        # Somebody else is removing it.
-        if error.status_code != 409:
-            raise
 
 
 def _is_there(path: Path) -> bool:

@@ -17,6 +17,10 @@ class News:
         self.events: list[dict[str, Any]] = []
         self._changed = asyncio.Event()
 
+    def begin(self) -> None:
+        """Start anew; who watches already goes on watching."""
+        self.events = []
+
     def say(self, step: str, message: str) -> None:
         """Tell that the start is at ``step``; nothing happens when that is no news."""
         event = {"progress": STEPS[step], "message": message, "step": step}
@@ -32,12 +36,14 @@ class News:
 
     async def follow(self) -> AsyncIterator[dict[str, Any]]:
         """Yield what was said and what will be, for as long as anybody listens."""
-        seen = 0
+        events, seen = self.events, 0
         while True:
             changed = self._changed
-            for event in self.events[seen:]:
+            if self.events is not events:
+                events, seen = self.events, 0
+            for event in events[seen:]:
                 # A copy, because the Hub takes keys out of what it sends.
                 yield dict(event)
-            seen = len(self.events)
+                seen += 1
             if changed is self._changed:
                 await changed.wait()

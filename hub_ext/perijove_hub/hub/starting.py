@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
 import httpx
-from jupyterhub.spawner import SpawnException
 from sqlalchemy.orm import Session
 
 from perijove.types.base import Principal
@@ -21,7 +20,9 @@ from perijove_hub import files
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Invalid, ProblemError, Refused
 from perijove_hub.gpus import leases
+from perijove_hub.hub.cannot import CannotStart
 from perijove_hub.hub.news import News
+from perijove_hub.hub.pages import options_from_form
 from perijove_hub.settings import Settings
 from perijove_hub.store.models import WorkspaceRow
 from perijove_hub.usage import quotas
@@ -44,26 +45,6 @@ LOOK, DEAD_LOOK = 0.1, 1.0
 CLEANED = 15.0
 #: Seconds a stop, and the tidying after a failed start, may take before they go on by themselves.
 STOPPED, TIDIED = 30.0, 5.0
-
-
-class CannotStart(SpawnException):  # type: ignore[misc]
-    """A start that will not be, said so that its user can mend it."""
-
-    def __init__(
-        self, why: str, *, fix: str | None = None, reason: str = "start", status: int = 500
-    ) -> None:
-        message = f"{why} {fix}" if fix else why
-        super().__init__(message, reason=reason, status_code=status)
-        #: What the Hub's pages and API show.
-        self.jupyterhub_message = message
-
-    @classmethod
-    def of(cls, problem: ProblemError) -> CannotStart:
-        """Say what the control plane found wrong."""
-        status = 400 if isinstance(problem, Invalid) else problem.status
-        return cls(
-            problem.detail, fix=problem.fix, reason=problem.field or "refused", status=status
-        )
 
 
 class Starting:
@@ -146,7 +127,7 @@ class Starting:
 
     async def start(self) -> tuple[str, int]:
         """Wait in line, start, and return once the server answers. Raises ``CannotStart``."""
-        self._news = News()
+        self.news.begin()
         profile, choice = await self._decide()
         await self.check_ready()
         await self._cleaned()
@@ -178,6 +159,8 @@ class Starting:
         who, local = self.who, self.local
         try:
             profile = choosing.parse(self.user_options)
+            # Selected again on the page that says what is wrong with it.
+            self.wanted = profile
             choice = await self.reading(
                 lambda session: choosing.resolve(session, self.settings, profile, who, local=local)
             )
@@ -189,6 +172,7 @@ class Starting:
                 self.user_options = ledger.asked(row.choice) if row else {}
                 self.orm_spawner.user_options = self.user_options
             raise CannotStart.of(problem) from None
+        self.wanted = None
         return profile, choice
 
     def _permit(self, session: Session, choice: Choice) -> None:
@@ -345,15 +329,15 @@ class Starting:
 
     # --- pages --------------------------------------------------------------------------
 
-    #: What a link to the spawn page has selected.
-    linked: Profile | None = None
+    #: What the spawn page selects when it is next shown, instead of the last choice.
+    wanted: Profile | None = None
 
     def options_from_query(self, query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """Select on the spawn page what a link asks for; only a person starts anything.
 
         Raises ``CannotStart``, which is how the Hub comes to show the page.
         """
-        self.linked = choosing.parse(options_from_form(query))
+        self.wanted = choosing.parse(options_from_form(query))
         raise CannotStart(
             "A link has selected what you see here. Look at it, and press Start.",
             reason="link",
@@ -365,13 +349,13 @@ class Starting:
         async for event in self.news.follow():
             yield event
 
-    async def offer(self) -> Offer:
-        """Return what can be started now, for the spawn page and the home page."""
-        who, server, local, linked = self.who, self.name, self.local, self.linked
+    async def offer(self, wanted: Profile | None = None) -> Offer:
+        """Return what can be started now, with ``wanted`` or the last choice selected."""
+        who, server, local = self.who, self.name, self.local
         context = self.context
         found = await self.reading(
             lambda session: offering.make(
-                session, context, who, server=server, local=local, linked=linked
+                session, context, who, server=server, local=local, wanted=wanted
             )
         )
         try:
@@ -404,17 +388,3 @@ class Starting:
         future = asyncio.get_running_loop().run_in_executor(self._threads, run)
         self._writing = future
         return await asyncio.shield(future)
-
-
-def options_from_form(form: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Read the spawn page's form; what is wrong with it is said at once, on the page."""
-    options = choosing.from_form(form)
-    try:
-        choosing.parse(options)
-    except Invalid as problem:
-        raise CannotStart.of(problem) from None
-    return options
-
-
-def accept_options(spawner: Any, options: dict[str, Any]) -> None:
-    """Tell the Hub that options are taken; ``start`` checks them, whoever sent them."""

@@ -54,8 +54,8 @@ def of_kill(memory: Memory, *, killed: str | None, advice: str) -> str:
     """Say that a process in a running workspace was killed for memory."""
     what = killed or "a process, most likely a notebook's kernel,"
     return (
-        f"Memory ran out: {what} was killed at {_mib(memory.peak)}. The workspace itself runs "
-        f"on. {advice}"
+        f"Memory ran out: {what} was killed at {_mib(memory.peak)}; the workspace itself was not. "
+        f"{advice}"
     )
 
 

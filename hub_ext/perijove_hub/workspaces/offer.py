@@ -95,6 +95,7 @@ class Notice:
     level: str
     """``danger``, ``warning`` or ``info``."""
     title: str
+    """Empty where the text says it all."""
     text: str
 
 
@@ -123,13 +124,13 @@ def make(
     *,
     server: str,
     local: bool,
-    linked: Profile | None = None,
+    wanted: Profile | None = None,
 ) -> Offer:
-    """Put together what ``who`` can start; ``linked`` is selected instead of the last choice."""
+    """Put together what ``who`` can start; ``wanted`` is selected instead of the last choice."""
     settings = context.settings
     row = session.get(WorkspaceRow, (who.name, server))
     last = ledger.asked(row.choice) if row is not None else {}
-    wanted = linked or _profile(last)
+    wanted = wanted or _profile(last)
     shown = [] if local else _images(session, settings, who, wanted.image)
     sizes = {n: s for n, s in settings.workspaces.sizes.items() if may_choose(s, who)}
     free = leases.free(session)
@@ -336,7 +337,7 @@ def _notices(
     elif home.warning:
         offer.notices.append(Notice("warning", "Your home is nearly full", home.warning))
     if row is not None and row.ending:
-        offer.notices.append(Notice("warning", "Your workspace", row.ending))
+        offer.notices.append(Notice("warning", "", row.ending))
 
 
 def _bytes(size: int) -> str:
