@@ -72,6 +72,7 @@ class CullDuty:
 
     def _end(self, row: WorkspaceRow, now: datetime) -> None:
         minutes = service.idle_minutes(self._context.settings, row)
-        row.ending = f"It was shut off after {minutes} minutes without activity."
+        unit = "minute" if minutes == 1 else "minutes"
+        row.ending = f"It was shut off after {minutes} {unit} without activity."
         row.activity = {}
         row.warned_at = row.keep_until = None
