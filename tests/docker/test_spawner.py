@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ from perijove_hub.context import Context, Topology
 from perijove_hub.engine import Names, firewall, network
 from perijove_hub.hub.cannot import CannotStart
 from perijove_hub.hub.docker import PerijoveDockerSpawner
+from perijove_hub.hub.pages import form
 from perijove_hub.images.service import register_builtin
 from perijove_hub.settings import SizeSettings
 from perijove_hub.store.migrate import upgrade
@@ -194,6 +196,8 @@ async def context(
     assert network.remove(names)
     firewall.lift(names)
     context.database.close()
+    # The sockets that the SDK left, while the warning of them is expected.
+    gc.collect()
 
 
 @pytest.fixture
@@ -267,9 +271,15 @@ async def running(people: Any, context: Context) -> Spawner:
 async def test_an_engine_that_is_down_is_said_and_nothing_is_left(
     engine: Engine, context: Context, people: Any
 ) -> None:
+    spawner = spawner_of(people, context, "ada")
+    assert (await spawner.offer()).can_start
     engine.kill()
+    offer = await spawner.offer()
+    assert not offer.can_start
+    assert "no Docker engine answers" in offer.notices[0].text
+    assert "no Docker engine answers" in await form(spawner)
     with pytest.raises(CannotStart) as refused:
-        await spawner_of(people, context, "ada").start()
+        await spawner.start()
     assert refused.value.status_code == 503
     assert "no Docker engine answers" in refused.value.jupyterhub_message
     assert held(context) == (0, 0)
