@@ -10,6 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from perijove_hub.context import Context
+from perijove_hub.images import service
 from tests.fixtures.browser import (
     PATIENCE,
     chromium,
@@ -167,6 +169,26 @@ def test_mlflows_pages_open_in_the_browser_with_adas_runs(page: Page, product: P
     expect(mlflow.get_by_text("breast-cancer").first).to_be_visible(timeout=PATIENCE)
     screenshot(mlflow, "walk-8-mlflow")
     mlflow.close()
+
+
+def test_a_workspace_stops_for_one_with_another_image_and_none_starts_by_itself(
+    page: Page, product: Product, ada: httpx.Client
+) -> None:
+    context = Context.open(product.data, None)
+    with context.database.session() as session:
+        digest, about = f"sha256:{'a' * 64}", "Seen here, started in tests/docker"
+        service.register_builtin(session, "cpu", digest=digest, description=about, interfaces=[])
+    context.database.close()
+    open_panel(page, "Images")
+    images = page.get_by_role("list", name="Images")
+    images.get_by_role("button", name=re.compile("^cpu")).click()
+    image = page.get_by_role("article", name="cpu", exact=True)
+    image.get_by_role("button", name="Start a workspace with it…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Save and stop").click()
+    page.wait_for_url("**/hub/spawn/ada?opt-image=cpu")
+    expect(page.locator("#start")).to_be_enabled()
+    assert not product.server(ada, "ada")
+    start_workspace(page)
 
 
 def test_the_job_and_the_deployment_go_on_when_the_server_stops(

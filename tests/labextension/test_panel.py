@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Page, Request, expect
 
 from perijove_hub.catalog.duty import CrawlDuty
@@ -17,52 +13,9 @@ from perijove_hub.settings import CatalogSettings, Settings, SourceSettings
 from tests.fixtures.api import Api
 from tests.fixtures.browser import PATIENCE, chromium, open_panel
 from tests.fixtures.hub import Hub
-from tests.fixtures.processes import ROOT, answers, free_port, process, wait_until
+from tests.fixtures.lab import LAB_TOKEN, lab
 
 pytestmark = pytest.mark.e2e
-
-LAB_TOKEN = "what-the-browser-shows-its-server"
-
-
-@contextmanager
-def lab(folder: Path, api: Api, token: str) -> Iterator[str]:
-    """Run JupyterLab with our extension as ada's server would; yields its URL."""
-    port = free_port()
-    home = folder / "home"
-    home.mkdir()
-    cells = [
-        new_code_cell("C: float = 0.5  # regularisation", metadata={"tags": ["parameters"]}),
-        new_code_cell("print(C)"),
-    ]
-    # Without a kernel, JupyterLab would ask for one first.
-    kernel = {"name": "python3", "display_name": "Python 3"}
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), home / "train.ipynb")
-    command = [
-        sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", f"--port={port}",
-        "--ServerApp.port_retries=0", "--ip=127.0.0.1", f"--ServerApp.root_dir={home}",
-        f"--IdentityProvider.token={LAB_TOKEN}", "--LabApp.news_url=",
-        f"--LabApp.extra_labextensions_path={folder / 'labextensions'}",
-    ]  # fmt: skip
-    extensions = folder / "labextensions"
-    extensions.mkdir()
-    (extensions / "perijove").symlink_to(ROOT / "server_ext" / "perijove" / "labextension")
-    env = {
-        "JUPYTER_CONFIG_PATH": str(ROOT / "server_ext" / "etc"),
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTER_DATA_DIR": str(folder / "data"),
-        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-        "HOME": str(home),
-        "PERIJOVE_URL": api.url.removesuffix("/api/v1"),
-        "PERIJOVE_TOKEN": token,
-    }
-    log = folder / "lab.log"
-    url = f"http://127.0.0.1:{port}/"
-    with process(command, log=log, env=env) as child:
-        wait_until(
-            lambda: answers(url + "api") or child.poll() is not None, what=f"JupyterLab ({log})"
-        )
-        assert child.poll() is None, log.read_text()
-        yield url
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +26,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(hub: Hub, folder: Path) -> Iterator[Page]:
     """JupyterLab with the notebook open; MLflow is down and no worker runs."""
-    built = ROOT / "server_ext" / "perijove" / "labextension" / "package.json"
-    assert built.is_file(), "build the extension first: make install"
     (folder / "files").mkdir()
     (folder / "files" / "cities.csv").write_text("name,people\nBerlin,3755251\nPotsdam,187119\n")
     source = SourceSettings(path=str(folder / "files"), groups=["research"])
     settings = Settings(catalog=CatalogSettings(sources={"places": source}))
     with (
         Api.running(hub, folder / "api", settings) as api,
-        lab(folder, api, hub.token("ada")) as url,
+        lab(folder / "lab", api, hub.token("ada")) as url,
         chromium() as browser,
     ):
         CrawlDuty(api.context).tick()
