@@ -30,6 +30,7 @@ def test_the_operators_own_services_roles_and_environment_stay(tmp_path: Path) -
         "mlflow",
         "serve",
         "perijove-cli",
+        "perijove-metrics",
     ]
     user = next(role for role in c.JupyterHub.load_roles if role["name"] == "user")
     assert {"self", "shares!user", *map(scope, VERBS)} <= set(user["scopes"])
@@ -52,12 +53,12 @@ def test_the_authenticator_and_spawner_are_the_operators(tmp_path: Path) -> None
 def test_every_service_token_is_its_own_and_secret_on_disk(tmp_path: Path) -> None:
     c = config(tmp_path)
     tokens = [s["api_token"] for s in c.JupyterHub.services if "api_token" in s]
-    assert len(set(tokens)) == len(tokens) == 4
+    assert len(set(tokens)) == len(tokens) == 5
     for path in (tmp_path / "data" / "secrets").iterdir():
         assert path.stat().st_mode & 0o077 == 0
 
 
-def test_the_gateway_and_the_api_get_no_hub_rights_of_their_own(tmp_path: Path) -> None:
+def test_services_get_the_hub_rights_they_need_and_no_more(tmp_path: Path) -> None:
     roles = {role["name"]: role for role in config(tmp_path).JupyterHub.load_roles}
     granted = {s: r["scopes"] for r in roles.values() for s in r.get("services", [])}
     assert "serve" not in granted
@@ -66,6 +67,9 @@ def test_the_gateway_and_the_api_get_no_hub_rights_of_their_own(tmp_path: Path) 
         "access:services!service=mlflow",
         "read:users:name",
         "read:users:groups",
+        "list:users",
+        "read:servers",
+        "delete:servers",
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -146,6 +147,7 @@ class Workspace:
 
     url: str
     log: Path
+    child: subprocess.Popen[bytes]
 
     @contextlib.contextmanager
     def browser(self) -> Iterator[httpx.Client]:
@@ -201,7 +203,7 @@ class Workspaces:
                 seconds=60,
             )
             assert child.poll() is None, log.read_text()
-            yield Workspace(url, log)
+            yield Workspace(url, log, child)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -47,4 +48,7 @@ class PerijoveApp(ExtensionApp):  # type: ignore[misc]
         """Stop reporting and close the connections to the control plane."""
         if self.reporting is not None:
             self.reporting.cancel()
+            # To its end: threads that it used stop with it, and would else keep the process.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.reporting
         await self.upstream.close()
