@@ -174,7 +174,9 @@ function ImageFields({
       <Field
         name="spec.requirements"
         label={trans.__('Python packages')}
-        help={trans.__('One a line, as in requirements.txt; paste one if you have it.')}
+        help={trans.__(
+          'One a line, as in requirements.txt. What you have installed yourself, %freeze captures in a notebook.'
+        )}
         problem={problem}
       >
         {attributes => (
