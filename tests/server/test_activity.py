@@ -14,7 +14,7 @@ import pytest
 import websocket
 
 from perijove.server import memory
-from tests.fixtures.processes import answers, wait_until
+from tests.fixtures.processes import wait_until
 from tests.server.conftest import (
     BROWSER_TOKEN,
     HUB_TOKEN,
@@ -122,8 +122,7 @@ def test_silent_work_counts_and_its_end_is_checkpointed(
         kernel_socket.close()
         terminal_socket.close()
         # Threads that the checkpoints used must not keep the process for ever.
-        client.post("api/shutdown")
-        wait_until(lambda: not answers(reporting.url + "api"), what="the end of the server")
+        reporting.child.terminate()
         wait_until(lambda: reporting.child.poll() is not None, what="the end of its process")
 
 

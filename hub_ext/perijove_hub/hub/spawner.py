@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyterhub.spawner import LocalProcessSpawner
-from traitlets import Unicode
+from traitlets import Integer, Unicode
 
 from perijove_hub.context import Context
 from perijove_hub.files.homes import folder_name, local_homes
@@ -59,6 +59,9 @@ class LocalSpawner(Starting, LocalProcessSpawner):  # type: ignore[misc]
 
     homes = Unicode(help="Folder of the users' home folders").tag(config=True)
     tutorial = Unicode(help="A notebook put in every new home and opened first").tag(config=True)
+    # Together less than a stop may take: what is not dead by then would be left behind.
+    interrupt_timeout = Integer(10, help="Seconds from SIGINT to SIGTERM").tag(config=True)
+    term_timeout = Integer(5, help="Seconds from SIGTERM to SIGKILL").tag(config=True)
 
     @property
     def home(self) -> Path:

@@ -46,7 +46,9 @@ class ActivityReporter:
             try:
                 await self.report()
                 if self.state is not None and self.state.state is Idleness.stopping:
-                    await self._make_checkpoints()
+                    # In a task that ends: a thread that files are read in lives as long as the
+                    # task that first needed it, and would keep the process from ending.
+                    await asyncio.create_task(self._make_checkpoints())
                     await self.report(checkpointed=True)
             except (httpx.HTTPError, ValueError) as error:
                 log.debug("activity could not be reported: %s", type(error).__name__)
