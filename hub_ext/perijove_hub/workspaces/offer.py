@@ -311,7 +311,7 @@ def _notices(
                 "danger",
                 "No image is approved for you",
                 "Build Perijove's own with images/build and start perijove up again, or approve "
-                "one: perijove images approve NAME VERSION."
+                "one: perijove images approve NAME@VERSION."
                 if who.admin
                 else "Ask an administrator to approve one, or to share one with you.",
             )
