@@ -63,6 +63,9 @@ def own_engine(dockerd: str) -> Iterator[str]:
         finally:
             engine.terminate()
             engine.wait(60)
+            # The engine leaves the mount of the host's own network behind.
+            for left in (run / "exec" / "netns").glob("*"):
+                subprocess.run(["umount", "--lazy", left], capture_output=True)
 
 
 @pytest.fixture(scope="session")
