@@ -34,7 +34,7 @@ def answers(host: str | None) -> bool:
 def own_engine(dockerd: str) -> Iterator[str]:
     """Run an engine with its own data, socket and process; stop exactly it."""
     # Short, because the path of a socket has 108 characters at most.
-    with tempfile.TemporaryDirectory(prefix="pj-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pj-", ignore_cleanup_errors=True) as folder:
         run = Path(folder)
         host = f"unix://{run}/docker.sock"
         log = run / "dockerd.log"
