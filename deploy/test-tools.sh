@@ -15,6 +15,7 @@ need chromium chromium "the browser test"
 need dockerd docker.io "the Docker tests"
 need docker-compose docker-compose "the test of deploy/compose"
 need mmdebstrap mmdebstrap "the base image"
+need nft nftables "the network of the containers"
 need openssl openssl "the certificates of deploy/compose"
 if ! command -v pg_ctl >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null; then
     missing+=("pg_ctl (the PostgreSQL tests)")
