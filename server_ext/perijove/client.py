@@ -13,14 +13,14 @@ The environment configures it, so that a notebook never holds a URL or a token:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
 from perijove.exceptions import ApiError, NotConfigured, Unreachable
-from perijove.types.base import Problem
+from perijove.types.base import Page, Problem
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -122,6 +122,16 @@ class Client:
     def get(self, model: type[M], path: str, **params: Any) -> M:
         """GET ``path`` and read the answer as ``model``."""
         return model.model_validate_json(self.send("GET", path, params=params).content)
+
+    def pages(self, item: type[M], path: str, **query: Any) -> Iterator[M]:
+        """Yield every item of a list, page by page."""
+        cursor = None
+        while True:
+            page = self.get(Page[item], path, cursor=cursor, **query)  # type: ignore[valid-type]
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def post(
         self, model: type[M], path: str, body: BaseModel | None = None, *, key: str | None = None

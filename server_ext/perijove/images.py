@@ -11,7 +11,7 @@ import tomllib
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
@@ -19,7 +19,6 @@ from pydantic import BaseModel, ValidationError
 from perijove.client import Client
 from perijove.exceptions import ApiError, PerijoveError, Unfit, Unreachable
 from perijove.frozen import Frozen, NotFrozen, freeze
-from perijove.types.base import Page
 from perijove.types.images import (
     Build,
     Image,
@@ -117,7 +116,7 @@ def list(  # noqa: A001 - the grammar's word
     """Return the images you may see, by name; ``package`` is one of the current version."""
     with Client() as client:
         query = {"q": q or None, "owner": owner, "state": state, "package": package}
-        return builtins.list(_pages(client, Image, "/images", **query))
+        return builtins.list(client.pages(Image, "/images", **query))
 
 
 def show(name: str) -> Image:
@@ -129,7 +128,7 @@ def show(name: str) -> Image:
 def versions(name: str) -> builtins.list[ImageVersion]:
     """Return an image's versions, newest first."""
     with Client() as client:
-        return builtins.list(_pages(client, ImageVersion, f"{_path(name)}/versions"))
+        return builtins.list(client.pages(ImageVersion, f"{_path(name)}/versions"))
 
 
 def version(reference: str) -> ImageVersion:
@@ -142,7 +141,7 @@ def packages(reference: str, q: str = "") -> builtins.list[Package]:
     """Return what is in a version, by name; ``q`` is part of the name."""
     with Client() as client:
         path = f"{_version(client, reference)}/packages"
-        return builtins.list(_pages(client, Package, path, q=q or None, limit=500))
+        return builtins.list(client.pages(Package, path, q=q or None, limit=500))
 
 
 def approve(reference: str) -> ImageVersion:
@@ -231,13 +230,3 @@ def _wait(build: Build, follow: Callable[[Build], None]) -> Build:
                 away = away or time.monotonic()
                 if time.monotonic() - away > PATIENCE:
                     raise
-
-
-def _pages(client: Client, item: type[M], path: str, **query: Any) -> Iterator[M]:
-    cursor = None
-    while True:
-        page = client.get(Page[item], path, cursor=cursor, **query)  # type: ignore[valid-type]
-        yield from page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return

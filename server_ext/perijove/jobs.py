@@ -153,7 +153,7 @@ def list(  # noqa: A001 - the grammar's word
 ) -> builtins.list[Job]:
     """Return the jobs you may see, by name; ``state`` is their last run's."""
     with Client() as client:
-        return builtins.list(_pages(client, Job, "/jobs", q=q or None, state=state, owner=owner))
+        return builtins.list(client.pages(Job, "/jobs", q=q or None, state=state, owner=owner))
 
 
 def show(name: str, *, owner: str | None = None) -> Job:
@@ -286,13 +286,3 @@ def _wait(run: Run, follow: Callable[[Run], None]) -> Run:
                 away = away or time.monotonic()
                 if time.monotonic() - away > PATIENCE:
                     raise
-
-
-def _pages(client: Client, item: type[M], path: str, **query: Any) -> Iterator[M]:
-    cursor = None
-    while True:
-        page = client.get(Page[item], path, cursor=cursor, **query)  # type: ignore[valid-type]
-        yield from page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +20,7 @@ import httpx
 from perijove.client import Client, own_token, problem_from
 from perijove.environment import image as here
 from perijove.exceptions import ApiError, PerijoveError, Unreachable
-from perijove.types.base import Page, Visibility
+from perijove.types.base import Visibility
 from perijove.types.jobs import LogChunk
 from perijove.types.models import Deployment, DeploymentCreate, DeploymentState, Model
 
@@ -99,15 +99,13 @@ def wait(
 def list(q: str = "", *, state: str | None = None) -> builtins.list[Deployment]:  # noqa: A001
     """Return the deployments you may see, by name."""
     with Client() as client:
-        return builtins.list(
-            _pages(client, Page[Deployment], "/deployments", q=q or None, state=state)
-        )
+        return builtins.list(client.pages(Deployment, "/deployments", q=q or None, state=state))
 
 
 def registered(q: str = "") -> builtins.list[Model]:
     """Return the registered models you may see, with their versions, by name."""
     with Client() as client:
-        return builtins.list(_pages(client, Page[Model], "/models", q=q or None))
+        return builtins.list(client.pages(Model, "/models", q=q or None))
 
 
 def show(name: str) -> Deployment:
@@ -238,16 +236,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes | bytearray):
         return base64.b64encode(value).decode("ascii")
     raise TypeError(f"{type(value).__name__} cannot be sent to a model")
-
-
-def _pages(client: Client, page: Any, path: str, **query: Any) -> Iterator[Any]:
-    cursor = None
-    while True:
-        found = client.get(page, path, cursor=cursor, **query)
-        yield from found.items
-        cursor = found.next_cursor
-        if cursor is None:
-            return
 
 
 def _path(name: str) -> str:
