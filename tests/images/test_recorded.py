@@ -54,10 +54,16 @@ def test_an_image_that_does_not_start_is_refused_at_promotion(contained: Platfor
 
 def test_a_run_whose_image_was_retired_does_not_start(contained: Platform) -> None:
     job = contained.promote(image="cpu@1")
+    waiting = contained.run(job)
     Images(contained.context).retire(ADMIN, "cpu", 1)
-    run = contained.finished(contained.run(job))
+    said = "Version 1 of 'tutorial' has an image that does not start: 'cpu@1' is retired"
+    with pytest.raises(Invalid, match=said) as caught:
+        contained.run(job)
+    assert "Then promote the notebook again" in str(caught.value.fix)
+    # One that was queued before, as a schedule does, says the same.
+    run = contained.finished(waiting)
     assert run.state is RunState.failed
-    assert "'cpu@1' is retired" in str(run.reason)
+    assert str(run.reason).startswith(said)
     assert contained.launcher.list() == []
 
 

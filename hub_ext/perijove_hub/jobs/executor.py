@@ -20,7 +20,8 @@ from perijove_hub.context import Context
 from perijove_hub.engine.exceptions import EngineDown
 from perijove_hub.exceptions import Invalid
 from perijove_hub.identity import issue_run_token
-from perijove_hub.images import service as images
+from perijove_hub.images.service import Started
+from perijove_hub.jobs import image as images
 from perijove_hub.jobs import ledger, limits, owners, reasons, scratch, workload
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status, plain
@@ -218,9 +219,9 @@ class Executor:
             self._finish(run, Status(name, Phase.gone, {}), ending)
             return
         try:
-            image = self._image(run, version)
+            image = self._image(job, version)
         except Invalid as error:
-            why = f"Its image does not start: {error.detail} {error.fix} Then promote it again."
+            why = f"{error.detail} {error.fix}"
             self._finish(run, Status(name, Phase.gone, {}), ledger.Ending(RunState.failed, why))
             return
         folder: Path | None = None
@@ -255,18 +256,17 @@ class Executor:
         self._record_start(run)
         log.info("run %s of job %s started", run.id, job.name)
 
-    def _image(self, run: RunRow, version: JobVersionRow) -> images.Started | None:
-        """Return what the run starts from: still approved, and its owner's to see."""
-        if self._context.topology.spawner != "docker":
-            return None
+    def _image(self, job: JobRow, version: JobVersionRow) -> Started | None:
         with self._context.database.reading() as session:
-            return images.started(session, run.owner, version.image, self._context.settings)
+            return images.startable(session, self._context, job, version)
 
     def _could_not_start(
         self, run: RunRow, name: str, folder: Path | None, error: Exception
     ) -> None:
         log.error("run %s could not be started", run.id, exc_info=error)
         why = error.strerror if isinstance(error, OSError) else type(error).__name__
+        if isinstance(error, LaunchError):
+            why = str(error)
         status = self._launcher.poll(name)
         ending = ledger.Ending(
             RunState.failed, f"It could not be started ({why}). The worker's log says more."

@@ -12,7 +12,7 @@ from perijove_hub.access import may_change
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound, Refused
-from perijove_hub.jobs import quota, wire
+from perijove_hub.jobs import image, quota, wire
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.jobs.service import find
 from perijove_hub.jobs.values import checked
@@ -34,7 +34,8 @@ class RunService:
     def create(self, principal: Principal, job_id: str, body: RunCreate, *, key: str | None) -> Run:
         """Queue a run.
 
-        Raises ``Invalid`` for a parameter that is unknown, missing or of the wrong type.
+        Raises ``Invalid`` for a parameter that is unknown, missing or of the wrong type, and for
+        an image that does not start.
         """
         try:
             return self._create(principal, job_id, body, key=key)
@@ -151,6 +152,7 @@ class RunService:
                 return wire.run(_find(session, principal, done)[0], job.name)
             version = _version(session, job, body.version)
             values = checked(wire.parameters(version), body.parameters, field="parameters")
+            image.startable(session, self._context, job, version)
             if reason := quota.refusal(session, self._context.settings, job):
                 raise Refused(reason, fix="Wait until then, or ask an administrator for more.")
             row = RunRow(
