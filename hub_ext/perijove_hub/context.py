@@ -124,7 +124,7 @@ class Context:
     @cached_property
     def blobs(self) -> BlobStore:
         """The blob store."""
-        return BlobStore(self.data.blobs_url(self.settings))
+        return BlobStore(self.data.blobs_url(self.settings), self.database)
 
     @cached_property
     def topology(self) -> Topology:

@@ -99,6 +99,7 @@ def _duties(context: Context) -> list[Duty]:
     from perijove_hub.jobs.duty import JobDuty
     from perijove_hub.kernels.duty import KernelDuty
     from perijove_hub.models.duty import DeploymentDuty
+    from perijove_hub.shares.duty import ShareDuty
     from perijove_hub.usage.duty import UsageDuty
     from perijove_hub.usage.quota_duty import QuotaDuty
 
@@ -111,6 +112,7 @@ def _duties(context: Context) -> list[Duty]:
         CrawlDuty(context),
         CullDuty(context),
         HomeDuty(context),
+        ShareDuty(context),
         GpuDuty(context),
         UsageDuty(context),
         QuotaDuty(context),

@@ -1,4 +1,4 @@
-"""Shares from Python: ``send``, ``list``, ``take``, ``delete``.
+"""Shares from Python: ``send``, ``list``, ``take``, ``dismiss``, ``delete``.
 
 Everything goes through the control plane, as whoever the environment says.
 """
@@ -6,23 +6,26 @@ Everything goes through the control plane, as whoever the environment says.
 from __future__ import annotations
 
 import builtins
+import errno
 import json
 import os
+import stat
 import uuid
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from perijove import copies
 from perijove.client import Client
 from perijove.exceptions import NotebookError, Unreachable
-from perijove.types.base import Page
-from perijove.types.shares import Box, Share, ShareCreate, Taken
+from perijove.types.shares import MAX_BYTES, Box, Share, ShareCreate, Taken
 
-__all__ = ["delete", "list", "send", "take"]
+__all__ = ["delete", "dismiss", "list", "send", "take"]
 
 
 def send(
-    path: str | Path,
+    notebook: str | Path | dict[str, Any],
+    name: str | None = None,
     *,
     to: str | None = None,
     group: str | None = None,
@@ -32,20 +35,15 @@ def send(
     """Share a copy of a notebook with the user ``to``, or with ``group``, one of yours.
 
     The copy is the file as it was saved last, outputs and all, with the image of this
-    workspace. Raises ``NotebookError``.
+    workspace. ``notebook`` may be nbformat JSON too; it needs a file's ``name`` then. Raises
+    ``NotebookError``.
     """
-    path = Path(path)
-    try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NotebookError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError):
-        notebook = None
     if not isinstance(notebook, dict):
-        raise NotebookError(f"{path} is not a notebook. Choose a file that Jupyter saved (.ipynb).")
+        name = name or Path(notebook).name
+        notebook = _read(Path(notebook))
     body = ShareCreate(
         notebook=notebook,
-        name=path.name,
+        name=name or "",
         receiver=to,
         group=group,
         message=message,
@@ -67,15 +65,8 @@ def list(q: str = "", *, box: str | None = None) -> builtins.list[Share]:  # noq
     ``box`` is ``received`` or ``sent``; ``q`` is part of the name, the message or the sender.
     """
     wanted = Box(box).value if box else None
-    found: builtins.list[Share] = []
-    cursor = None
     with Client() as client:
-        while True:
-            page = client.get(Page[Share], "/shares", q=q or None, box=wanted, cursor=cursor)
-            found += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return found
+        return [*client.pages(Share, "/shares", q=q or None, box=wanted)]
 
 
 def take(share: str, *, folder: str | Path | None = None) -> Taken:
@@ -87,7 +78,8 @@ def take(share: str, *, folder: str | Path | None = None) -> Taken:
     with Client() as client:
         found = client.get(Share, at)
         content = client.send("GET", f"{at}/notebook").content
-    written = copies.write(Path(folder or Path.home() / copies.FOLDER), found.name, content)
+    into = Path(folder) if folder else copies.own_folder(Path.home())
+    written = copies.write(into, found.name, content)
     return Taken(
         path=str(written),
         sender=found.sender,
@@ -96,7 +88,43 @@ def take(share: str, *, folder: str | Path | None = None) -> Taken:
     )
 
 
+def dismiss(share: str) -> None:
+    """See no more what was shared with you; copies that you took stay."""
+    with Client() as client:
+        client.send("POST", f"/shares/{quote(share, safe='')}/dismiss")
+
+
 def delete(share: str) -> None:
     """Take back what you shared; copies that were taken stay."""
     with Client() as client:
         client.delete(f"/shares/{quote(share, safe='')}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a notebook's file, and no link: it may lead to a file nobody meant to give away."""
+    try:
+        # A pipe that nobody writes to would block without O_NONBLOCK.
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink():
+            raise NotebookError(
+                f"{path} is a link to {path.readlink()}. Share that file by its own path."
+            ) from None
+        raise NotebookError(f"{path} cannot be read: {error.strerror}.") from None
+    with os.fdopen(file, "rb") as opened:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotebookError(f"{path} is no file. Choose a notebook (.ipynb).")
+        if found.st_size > MAX_BYTES:
+            raise NotebookError(
+                f"{path} has {found.st_size / 1e6:.0f} MB; at most {MAX_BYTES // 10**6} are "
+                "shared. Clear large outputs, or put data into a shared folder."
+            )
+        content = opened.read()
+    try:
+        notebook = json.loads(content)
+    except (ValueError, RecursionError):
+        notebook = None
+    if not isinstance(notebook, dict):
+        raise NotebookError(f"{path} is not a notebook. Choose a file that Jupyter saved (.ipynb).")
+    return notebook

@@ -111,11 +111,11 @@ def adas(api: Api, tracked: tuple[Mlflow, str, str], tmp_path: Any) -> Adas:
         run = ada.post(f"/jobs/{job['id']}/runs", json={}).json()
         secret = {"name": "secret.ipynb", "notebook": TUTORIAL, "group": "research"}
         share = ada.post("/shares", json=secret).json()
-    content = json.dumps(TUTORIAL).encode()
+    kept = api.context.blobs.put(json.dumps(TUTORIAL).encode())
     with api.context.database.session() as session:
         row = session.get_one(RunRow, run["id"])
         row.state, row.ended_at = "succeeded", utcnow()
-        row.output_sha256 = row.log_sha256 = api.context.blobs.put(content)
+        row.output_sha256 = row.log_sha256 = kept
         session.add(SourceRow(name="shop", kind="sqlite", groups=["research"]))
         session.flush()
         session.add(DatasetRow(name="shop.main.t", source="shop", schema_name="main", table="t"))

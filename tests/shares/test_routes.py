@@ -12,12 +12,15 @@ import httpx
 import pytest
 
 from perijove_hub.shares import service
+from perijove_hub.shares.duty import ShareDuty
 from perijove_hub.store.models import (
     AuditRow,
+    LooseBlobRow,
     ShareRow,
     WorkspaceRow,
     utcnow,
 )
+from perijove_hub.store.sweep import GRACE
 from tests.fixtures.api import Api
 
 NOTEBOOK: dict[str, Any] = {
@@ -232,6 +235,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"receiver": "grace", "group": "research"}, "receiver"),
     ({"receiver": "nobody-of-this-name"}, "receiver"),
     ({"receiver": "../users"}, "receiver"),
+    ({"receiver": "ada"}, "receiver"),
+    ({"receiver": "research"}, "receiver"),
     ({"group": "risk"}, "group"),
     ({"receiver": "grace", "expires_days": 0}, "expires_days"),
     ({"receiver": "grace", "expires_days": 10**9}, "expires_days"),
@@ -246,7 +251,13 @@ def test_what_is_wrong_names_its_field(ada: httpx.Client) -> None:
     for wrong, field in WRONG:
         answer = ada.post("/shares", json=body(**wrong))
         assert answer.status_code == 422, (wrong, answer.text)
-        assert answer.json()["field"].startswith(field)
+        problem = answer.json()
+        assert problem["field"].startswith(field)
+        # Whom it cannot be for is named, with what to do.
+        if field in ("receiver", "group") and wrong.get(field):
+            assert wrong[field] in problem["detail"]
+            assert problem["fix"]
+    assert "--group research" in ada.post("/shares", json=body(receiver="research")).text
     assert listed(ada) == []
 
 
@@ -266,6 +277,9 @@ NO_NAMES = [
     "x" * 300 + ".ipynb",
     "ü" * 98 + ".ipynb",
     " x.ipynb",
+    "x\u200b.ipynb",
+    "x\u2066.ipynb",
+    "\ufeffx.ipynb",
     "\ud800.ipynb",
 ]
 
@@ -275,11 +289,19 @@ def test_a_name_that_is_not_one_files_own_is_refused(ada: httpx.Client) -> None:
         content = json.dumps(body(receiver="grace", name=name)).encode()
         answer = ada.post("/shares", content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code == 422, (name, answer.text)
+        if "\ud800" not in name:
+            problem = answer.json()
+            assert problem["field"] == "name"
+            assert problem["fix"] == "Rename the file, then share it again."
     assert listed(ada) == []
+    turned = ada.post("/shares", json=body(receiver="grace", name="x\u202egpj.ipynb")).json()
+    assert "without U+202E" in turned["detail"]
+    assert "not 'x\\u202egpj.ipynb'" in turned["detail"], "and the character itself is not shown"
 
 
 def test_any_other_name_is_kept_as_it_is(ada: httpx.Client) -> None:
-    for name in ("Übersicht 漢字 🎉.ipynb", "%2e%2e.ipynb", "a%2fb.ipynb"):
+    joined = ("👩\u200d💻.ipynb", "می\u200cشود.ipynb")
+    for name in ("Übersicht 漢字 🎉.ipynb", "דוח.ipynb", "%2e%2e.ipynb", "a%2fb.ipynb", *joined):
         assert share(ada, receiver="grace", name=name)["name"] == name
 
 
@@ -296,14 +318,27 @@ def test_a_notebook_that_is_too_large_is_refused_with_its_size(ada: httpx.Client
     assert len(answer.content) < 1000
 
 
+def test_a_request_of_100_mb_is_refused_with_its_size(ada: httpx.Client) -> None:
+    answer = ada.post(
+        "/shares", content=b" " * 100_000_000, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 413
+    assert "95 MiB; at most 64" in answer.json()["detail"]
+
+
 def test_nobody_fills_the_disk_with_shares(
-    ada: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    api: Api, ada: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "MOST_SENT", 2)
     kept = [share(ada, receiver="grace")["id"] for _ in range(2)]
     assert ada.post("/shares", json=body(receiver="grace")).status_code == 409
     ada.delete(f"/shares/{kept[0]}").raise_for_status()
     share(ada, receiver="grace")
+    # What was refused was not even stored.
+    large = {**NOTEBOOK, "metadata": {"refused": True}}
+    assert ada.post("/shares", json=body(receiver="grace", notebook=large)).status_code == 409
+    with api.context.database.reading() as session:
+        assert session.query(LooseBlobRow).count() == 1
 
 
 def test_an_id_that_nothing_has_is_404(ada: httpx.Client) -> None:
@@ -312,11 +347,95 @@ def test_an_id_that_nothing_has_is_404(ada: httpx.Client) -> None:
             assert ada.get(path).status_code == 404, path
 
 
+def test_who_dismisses_a_share_sees_it_no_more(
+    api: Api, ada: httpx.Client, admin: httpx.Client, in_research: None
+) -> None:
+    sent = share(ada, group="research")
+    at = f"/shares/{sent['id']}"
+    with api.client("grace") as grace:
+        for _ in range(2):
+            assert grace.post(f"{at}/dismiss").status_code == 204
+        hidden(grace, sent["id"])
+        assert grace.delete(at).status_code == 404
+    # To everybody else it is what it was.
+    assert listed(ada) == [sent["id"]]
+    assert ada.get(at).json() == sent
+    assert admin.get(f"{at}/notebook").status_code == ada.get(f"{at}/notebook").status_code == 200
+    with api.context.database.reading() as session:
+        verbs = [row.verb for row in session.query(AuditRow).order_by(AuditRow.id)]
+    assert verbs == ["share.create", "share.dismiss"]
+    assert ada.delete(at).status_code == 204
+
+
+def test_only_who_was_given_it_dismisses_it(
+    ada: httpx.Client, grace: httpx.Client, admin: httpx.Client
+) -> None:
+    ours, theirs = share(ada, group="research")["id"], share(ada, receiver="grace")["id"]
+    for who, id_, status in (
+        (ada, ours, 403),
+        (ada, theirs, 403),
+        (admin, theirs, 403),
+        (grace, ours, 404),
+        (grace, "nothing", 404),
+    ):
+        assert who.post(f"/shares/{id_}/dismiss").status_code == status
+    assert listed(grace) == [theirs]
+
+
+def test_what_the_only_receiver_dismisses_stays_with_the_sender_without_its_copy(
+    api: Api, ada: httpx.Client, grace: httpx.Client
+) -> None:
+    sent = share(ada, receiver="grace")
+    assert sent["dismissed"] is False
+    grace.post(f"/shares/{sent['id']}/dismiss").raise_for_status()
+    hidden(grace, sent["id"])
+    assert ada.get(f"/shares/{sent['id']}").json() == {**sent, "dismissed": True}
+    gone = ada.get(f"/shares/{sent['id']}/notebook")
+    assert gone.status_code == 404
+    assert "grace has dismissed 'report.ipynb'" in gone.json()["detail"]
+    clear_up_an_hour_later(api)
+    assert stored(api) == []
+    assert ada.delete(f"/shares/{sent['id']}").status_code == 204
+
+
+def test_the_copy_of_a_share_goes_with_the_last_that_has_it(
+    api: Api, ada: httpx.Client, grace: httpx.Client
+) -> None:
+    taken_back, kept, ended = (share(ada, receiver="grace")["id"] for _ in range(3))
+    ada.delete(f"/shares/{taken_back}").raise_for_status()
+    with api.context.database.session() as session:
+        session.get_one(ShareRow, ended).expires_at = utcnow()
+    clear_up_an_hour_later(api)
+    assert grace.get(f"/shares/{kept}/notebook").status_code == 200
+    with api.context.database.session() as session:
+        assert [row.id for row in session.query(ShareRow)] == [kept]
+        session.get_one(ShareRow, kept).expires_at = utcnow()
+    ShareDuty(api.context).tick()
+    assert len(stored(api)) == 1, "it is loose from now on"
+    clear_up_an_hour_later(api)
+    assert stored(api) == []
+
+
+def clear_up_an_hour_later(api: Api) -> None:
+    """Do what the worker does, with what is loose an hour older."""
+    with api.context.database.session() as session:
+        for row in session.query(LooseBlobRow):
+            row.since -= GRACE
+    ShareDuty(api.context).tick()
+
+
+def stored(api: Api) -> list[str]:
+    """The blobs there are."""
+    folder = api.context.data.root / "blobs"
+    return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
 def test_a_token_that_only_reads_lists_but_gets_no_notebook(api: Api, ada: httpx.Client) -> None:
-    sent = share(ada, receiver="ada")
+    sent = share(ada, group="research")
     scopes = ["access:services!service=perijove", "custom:perijove:read"]
     with api.client("ada", token=api.hub.token("ada", scopes=scopes)) as reader:
         assert listed(reader) == [sent["id"]]
         assert reader.get(f"/shares/{sent['id']}/notebook").status_code == 403
-        assert reader.post("/shares", json=body(receiver="ada")).status_code == 403
+        assert reader.post("/shares", json=body(receiver="grace")).status_code == 403
+        assert reader.post(f"/shares/{sent['id']}/dismiss").status_code == 403
         assert reader.delete(f"/shares/{sent['id']}").status_code == 403

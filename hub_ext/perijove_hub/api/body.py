@@ -45,10 +45,15 @@ class CheckedRoute(APIRoute):
             length = request.headers.get("content-length", "0")
             # A body without a length is cut off by nobody, so it is not accepted at all.
             unmeasured = "transfer-encoding" in request.headers
-            if unmeasured or not length.isdigit() or int(length) > MAX_BODY:
+            if unmeasured or not length.isdigit():
                 raise TooLarge(
-                    f"The request holds more than {MAX_BODY // 2**20} MiB, or does not say.",
-                    fix="Clear the notebook's outputs and send it with a Content-Length.",
+                    "The request does not say how large it is.", fix="Send a Content-Length."
+                )
+            if int(length) > MAX_BODY:
+                raise TooLarge(
+                    f"The request holds {int(length) // 2**20} MiB; at most "
+                    f"{MAX_BODY // 2**20} are taken.",
+                    fix="Clear the notebook's large outputs.",
                 )
             if self.body_field is None:
                 return await handle(request)

@@ -64,6 +64,12 @@ def get_share_notebook(principal: Sharer, shares: Shares, share_id: str) -> Resp
     )
 
 
+@router.post("/shares/{share_id}/dismiss", status_code=status.HTTP_204_NO_CONTENT)
+def dismiss_share(principal: Sharer, shares: Shares, share_id: str) -> None:
+    """See no more what the caller was given; copies that were taken stay."""
+    shares.dismiss(principal, share_id)
+
+
 @router.delete("/shares/{share_id}", status_code=status.HTTP_204_NO_CONTENT)
 def delete_share(principal: Sharer, shares: Shares, share_id: str) -> None:
     """Take back what the caller shared; copies that were taken stay."""

@@ -1,4 +1,4 @@
-"""Shares: send, list, read, take back."""
+"""Shares: send, list, read, dismiss, take back."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, false, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from perijove.types.base import Page, Principal
-from perijove.types.shares import Box, Share, ShareCreate
+from perijove.types.shares import MAX_BYTES, Box, Share, ShareCreate
 from perijove_hub.api.paging import contains, paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Conflict, Invalid, NotFound, Refused
 from perijove_hub.jobs.owners import is_user
 from perijove_hub.jobs.snapshot import validate
 from perijove_hub.shares.origin import image_of
-from perijove_hub.store import audit, idempotency
+from perijove_hub.store import audit, idempotency, loose
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import ShareRow
+from perijove_hub.store.models import ShareDismissalRow, ShareRow
 
-#: Most bytes of a shared notebook, outputs and all.
-MAX_BYTES = 50_000_000
 #: Most shares of one sender at a time, so that nobody fills the disk with copies.
 MOST_SENT = 200
 
@@ -42,6 +40,9 @@ class ShareService:
         """
         self._check_receiver(principal, body)
         content = _content(body.notebook)
+        with self._context.database.reading() as session:
+            # Before the copy is stored, or the disk fills with copies that are then refused.
+            _check_room(session, principal)
         # Before the row that names it: a blob without a row is harmless, the reverse is not.
         address = self._context.blobs.put(content)
         try:
@@ -92,22 +93,57 @@ class ShareService:
     def notebook(self, principal: Principal, share_id: str) -> bytes:
         """Return the copy; raises ``NotFound``."""
         with self._context.database.reading() as session:
-            address = self._find(session, principal, share_id).notebook_sha256
-        return self._context.blobs.get(address)
+            row = self._find(session, principal, share_id)
+        if row.notebook_sha256 is None:
+            raise NotFound(
+                f"{row.receiver} has dismissed '{row.name}', so its copy is gone.",
+                fix="Share the notebook again.",
+            )
+        return self._context.blobs.get(row.notebook_sha256)
+
+    def dismiss(self, principal: Principal, share_id: str) -> None:
+        """Let the caller, who was given a share, see it no more; copies that were taken stay.
+
+        The one user it was for was the last who could take it, so its notebook is let go of
+        then. A group's notebook stays while it is shared: members come and go. Raises
+        ``NotFound``, and ``Refused`` for who was not given it.
+        """
+        with self._context.database.session() as session:
+            row = self._lasting(session, principal, share_id)
+            if not _was_given(principal, row):
+                raise Refused(
+                    f"'{row.name}' was not shared with you.",
+                    fix="Take it back, if you shared it.",
+                )
+            if session.get(ShareDismissalRow, (row.id, principal.name)) is not None:
+                return
+            session.add(ShareDismissalRow(share_id=row.id, user=principal.name))
+            audit.record(session, principal, "share.dismiss", row.id, name=row.name)
+            if row.group is None and row.notebook_sha256 is not None:
+                loose.note(session, row.notebook_sha256)
+                row.notebook_sha256 = None
 
     def delete(self, principal: Principal, share_id: str) -> None:
         """Take a share back; copies that were taken stay. Raises ``NotFound`` or ``Refused``."""
         with self._context.database.session() as session:
             row = self._find(session, principal, share_id)
             if row.sender != principal.name and not principal.admin:
-                raise Refused(f"{row.sender} shared '{row.name}'.", fix="Ask them to take it back.")
+                raise Refused(f"{row.sender} shared '{row.name}'.", fix="Dismiss it, or ask them.")
             audit.record(session, principal, "share.delete", row.id, name=row.name)
-            session.delete(row)
+            end(session, ShareRow.id == row.id)
 
     def _find(self, session: Session, principal: Principal, share_id: str) -> ShareRow:
+        """Return a share that the caller may see and has not dismissed."""
+        row = self._lasting(session, principal, share_id)
+        dismissed = session.get(ShareDismissalRow, (row.id, principal.name))
+        if dismissed is not None and not principal.admin:
+            raise _unknown()
+        return row
+
+    def _lasting(self, session: Session, principal: Principal, share_id: str) -> ShareRow:
         row = session.get(ShareRow, share_id)
         if row is None or row.expires_at <= database_now(session) or not _may_see(principal, row):
-            raise NotFound("There is no such share.", fix="List what is shared with you.")
+            raise _unknown()
         return row
 
     def _create(
@@ -118,7 +154,7 @@ class ShareService:
             if done is not None:
                 return _wire(self._find(session, principal, done))
             now = database_now(session)
-            session.execute(delete(ShareRow).where(ShareRow.expires_at <= now))
+            end(session, ShareRow.expires_at <= now)
             _check_room(session, principal)
             image, digest = image_of(session, principal.name, body.server)
             row = ShareRow(
@@ -143,8 +179,9 @@ class ShareService:
     def _check_receiver(self, principal: Principal, body: ShareCreate) -> None:
         """Refuse nobody, several, strangers to the Hub and groups that are not the sender's."""
         if (body.receiver is None) == (body.group is None):
+            named = "neither" if body.group is None else f"'{body.receiver}' and '{body.group}'"
             raise Invalid(
-                "A share is for one user or one group.",
+                f"A share is for one user or one group, not for {named}.",
                 field="receiver",
                 fix="Name either 'receiver' or 'group'.",
             )
@@ -155,12 +192,23 @@ class ShareService:
                 field="group",
                 fix=f"Name one of your groups: {yours}.",
             )
-        if body.receiver is not None and not is_user(self._context, body.receiver):
+        if body.receiver == principal.name:
             raise Invalid(
-                f"There is no user '{body.receiver}'.",
+                f"'{body.receiver}' is you yourself.",
                 field="receiver",
-                fix="Check the name; it is the one they log in with.",
+                fix="Name somebody else, or duplicate the file to have a second copy.",
             )
+        if body.receiver is not None and not is_user(self._context, body.receiver):
+            fix = "Check the name; it is the one they log in with."
+            if body.receiver in principal.groups:
+                fix = f"It is a group of yours: share with the group, --group {body.receiver}."
+            raise Invalid(f"There is no user '{body.receiver}'.", field="receiver", fix=fix)
+
+
+def end(session: Session, which: ColumnElement[bool]) -> None:
+    """Delete the shares ``which`` says, and let go of their notebooks."""
+    gone = session.scalars(delete(ShareRow).where(which).returning(ShareRow.notebook_sha256)).all()
+    loose.note(session, *(address for address in gone if address is not None))
 
 
 def _content(notebook: dict[str, Any]) -> bytes:
@@ -203,7 +251,9 @@ def _untrusted(notebook: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_room(session: Session, principal: Principal) -> None:
-    sent = select(func.count()).select_from(ShareRow).where(ShareRow.sender == principal.name)
+    sent = select(func.count()).where(
+        ShareRow.sender == principal.name, ShareRow.expires_at > database_now(session)
+    )
     if (session.scalar(sent) or 0) >= MOST_SENT:
         raise Conflict(
             f"You share {MOST_SENT} notebooks already.",
@@ -221,12 +271,29 @@ def _may_see(principal: Principal, row: ShareRow) -> bool:
     )
 
 
+def _was_given(principal: Principal, row: ShareRow) -> bool:
+    """Tell whether a share that ``principal`` may see is for them and not by them."""
+    if row.sender == principal.name:
+        return False
+    return principal.name == row.receiver or row.group in principal.groups
+
+
+def _unknown() -> NotFound:
+    return NotFound("There is no such share.", fix="List what is shared with you.")
+
+
 def _concerns(principal: Principal, box: Box | None) -> ColumnElement[bool]:
     """Keep what was sent to or by the caller; an administrator's list is no longer than that."""
     if principal.kind not in ("user", "run"):
         return false()
     sent = ShareRow.sender == principal.name
-    received = or_(ShareRow.receiver == principal.name, ShareRow.group.in_(principal.groups))
+    dismissed = exists().where(
+        ShareDismissalRow.share_id == ShareRow.id, ShareDismissalRow.user == principal.name
+    )
+    received = and_(
+        or_(ShareRow.receiver == principal.name, ShareRow.group.in_(principal.groups)),
+        ~dismissed,
+    )
     if box is Box.sent:
         return sent
     # What one gave to one's own group one has not received.
@@ -243,6 +310,7 @@ def _wire(row: ShareRow) -> Share:
         message=row.message,
         image=row.image,
         image_digest=row.image_digest,
+        dismissed=row.notebook_sha256 is None,
         created_at=row.created_at,
         expires_at=row.expires_at,
     )

@@ -111,6 +111,16 @@ class PrincipalRow(Base):
     seen_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
+class LooseBlobRow(Base):
+    """A blob that perhaps nothing refers to: just stored, or let go by a row that named it."""
+
+    __tablename__ = "loose_blobs"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since: Mapped[datetime]
+    """By the database's clock; it is left alone for a while from then on."""
+
+
 class RunTokenRow(Base):
     """A short-lived token of one job run; only its SHA-256 is kept."""
 
@@ -371,6 +381,9 @@ class ImageVersionRow(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     approved_by: Mapped[str | None]
     approved_at: Mapped[datetime | None]
+    retired_at: Mapped[datetime | None]
+    removed_at: Mapped[datetime | None]
+    """When it left the engine, long after it was retired; ``spec`` stays."""
 
 
 class PackageRow(Base):
@@ -582,10 +595,22 @@ class ShareRow(Base):
     group: Mapped[str | None] = mapped_column("group_name", index=True)
     name: Mapped[str]
     """The file's name, without folders."""
-    notebook_sha256: Mapped[str] = mapped_column(String(64))
+    notebook_sha256: Mapped[str | None] = mapped_column(String(64))
+    """Null once the one user it was for has dismissed it."""
     image: Mapped[str | None]
     """``NAME@VERSION`` of the workspace it came from."""
     image_digest: Mapped[str | None] = mapped_column(String(80))
     message: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     expires_at: Mapped[datetime]
+
+
+class ShareDismissalRow(Base):
+    """Somebody who was given a share does not want to see it any more."""
+
+    __tablename__ = "share_dismissals"
+
+    share_id: Mapped[str] = mapped_column(
+        ForeignKey("shares.id", ondelete="CASCADE"), primary_key=True
+    )
+    user: Mapped[str] = mapped_column("user_name", primary_key=True)

@@ -42,6 +42,7 @@ def fault(error: Mapping[str, Any]) -> Problem:
         case _:
             value = _value(error)
             detail += f", not {value}." if value else "."
+            fix = error.get("ctx", {}).get("fix")
     return Problem(title="Invalid request", status=422, detail=detail, field=field or None, fix=fix)
 
 

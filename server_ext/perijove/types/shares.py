@@ -11,20 +11,34 @@ from pydantic_core import PydanticCustomError
 
 from perijove.types.base import Wire
 
+#: Most bytes of a shared notebook, outputs and all.
+MAX_BYTES = 50_000_000
 #: Most bytes of a file's name; file systems end at 255, and a number may be added to it.
 NAME_BYTES = 200
 
 
+#: Joiners without a width, which Persian, Indic scripts and emoji need; all else unseen is refused.
+_JOINERS = str.maketrans("", "", "\u200c\u200d")
+
+
 def _file_name(name: str) -> str:
     if not name.endswith(".ipynb"):
-        raise PydanticCustomError("file_name", "A notebook's file name ends in .ipynb")
+        raise _unfit("It ends in .ipynb")
     if "/" in name or "\\" in name or name.startswith("."):
-        raise PydanticCustomError("file_name", "It is the file's own name, without folders")
-    if not name.isprintable() or name != name.strip():
-        raise PydanticCustomError("file_name", "It holds characters that cannot be shown")
-    if len(name.encode(errors="replace")) > NAME_BYTES:
-        raise PydanticCustomError("file_name", "It is longer than 200 bytes")
+        raise _unfit("It is the file's own name, without folders and a dot in front")
+    seen = name.translate(_JOINERS)
+    if not seen.isprintable() or seen != seen.strip():
+        odd = next((one for one in seen if not one.isprintable()), " ")
+        raise _unfit(f"It is written without U+{ord(odd):04X}, which cannot be seen")
+    if (size := len(name.encode(errors="replace"))) > NAME_BYTES:
+        raise _unfit(f"It has at most {NAME_BYTES} bytes, and this one has {size}")
     return name
+
+
+def _unfit(rule: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "file_name", "{rule}", {"rule": rule, "fix": "Rename the file, then share it again."}
+    )
 
 
 #: The name of a notebook's file, which is nothing but that in any folder.
@@ -70,6 +84,8 @@ class Share(Wire):
     image: str | None
     """``NAME@VERSION`` of the image it ran in; null when that is not known."""
     image_digest: str | None
+    dismissed: bool
+    """Whether the one user it was for has dismissed it, so that there is nothing to take."""
     created_at: datetime
     expires_at: datetime
 

@@ -75,7 +75,7 @@ def upgrade() -> None:
     sa.Column('receiver', sa.String(length=255), nullable=True),
     sa.Column('group_name', sa.String(length=255), nullable=True),
     sa.Column('name', sa.String(length=255), nullable=False),
-    sa.Column('notebook_sha256', sa.String(length=64), nullable=False),
+    sa.Column('notebook_sha256', sa.String(length=64), nullable=True),
     sa.Column('image', sa.String(length=255), nullable=True),
     sa.Column('image_digest', sa.String(length=80), nullable=True),
     sa.Column('message', sa.Text(), nullable=False),
@@ -88,6 +88,17 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_shares_receiver'), ['receiver'], unique=False)
         batch_op.create_index(batch_op.f('ix_shares_sender'), ['sender'], unique=False)
 
+    op.create_table('share_dismissals',
+    sa.Column('share_id', sa.String(length=32), nullable=False),
+    sa.Column('user_name', sa.String(length=255), nullable=False),
+    sa.ForeignKeyConstraint(['share_id'], ['shares.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('share_id', 'user_name')
+    )
+    op.create_table('loose_blobs',
+    sa.Column('sha256', sa.String(length=64), nullable=False),
+    sa.Column('since', perijove_hub.store.models.UtcDateTime(), nullable=False),
+    sa.PrimaryKeyConstraint('sha256')
+    )
     op.create_table('usage',
     sa.Column('id', sa.String(length=32), nullable=False),
     sa.Column('kind', sa.String(length=16), nullable=False),
@@ -197,6 +208,8 @@ def upgrade() -> None:
     sa.Column('created_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
     sa.Column('approved_by', sa.String(length=255), nullable=True),
     sa.Column('approved_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
+    sa.Column('retired_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
+    sa.Column('removed_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
     sa.ForeignKeyConstraint(['image_id'], ['images.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('image_id', 'version')
     )
@@ -263,6 +276,8 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_usage_ended_at'))
 
     op.drop_table('usage')
+    op.drop_table('loose_blobs')
+    op.drop_table('share_dismissals')
     with op.batch_alter_table('shares', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_shares_sender'))
         batch_op.drop_index(batch_op.f('ix_shares_receiver'))
