@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("spawn.py", "spawn_docker.py", "jobs.py", "prediction.py")
+SCRIPTS = ("spawn.py", "spawn_docker.py", "isolation.py", "jobs.py", "prediction.py")
 PACKAGES = (
     "jupyterhub",
     "dockerspawner",

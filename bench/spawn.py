@@ -137,6 +137,9 @@ def running(command: list[str], folder: Path, **env: str) -> Iterator[subprocess
         )
     try:
         yield child
+    except SystemExit:
+        print((folder / "log").read_text()[-4000:], file=sys.stderr)
+        raise
     finally:
         child.send_signal(signal.SIGINT)
         try:
