@@ -15,6 +15,19 @@ FOLDER = "Shared with me"
 _MOST = 1000
 
 
+def own_folder(home: Path) -> Path:
+    """Return ``Shared with me`` in ``home``; raises ``PerijoveError`` if it leads out of it."""
+    folder = home / FOLDER
+    # Not resolve(), which raises for a link to itself.
+    real = Path(os.path.realpath(folder))
+    if not real.is_relative_to(os.path.realpath(home)):
+        raise PerijoveError(
+            f"'{FOLDER}' leads out of your home, to {real}. Remove that link, or name "
+            "a folder yourself: `perijove shares take ID --folder FOLDER`."
+        )
+    return folder
+
+
 def write(folder: Path, name: str, content: bytes) -> Path:
     """Write ``content`` to ``name`` in ``folder``, or to ``NAME-1``, ``NAME-2``, … if taken.
 

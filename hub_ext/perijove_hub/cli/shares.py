@@ -9,7 +9,7 @@ import click
 from pydantic import BaseModel
 
 from perijove import shares as api
-from perijove.magics.display import Listing
+from perijove.magics.shares import listing, receiver
 from perijove.types.shares import Box
 
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -30,19 +30,7 @@ def list_(words: tuple[str, ...], box: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([one.model_dump(mode="json") for one in found], indent=2))
         return
-    rows = [
-        [
-            one.id,
-            one.name,
-            one.sender,
-            one.receiver or f"group {one.group}",
-            one.image or "",
-            f"{one.expires_at:%Y-%m-%d}",
-        ]
-        for one in found
-    ]
-    columns = ["share", "notebook", "from", "to", "image", "until"]
-    click.echo(repr(Listing(columns, rows, empty="Nothing is shared with you or by you.")))
+    click.echo(repr(listing(found)))
 
 
 @shares.command()
@@ -64,8 +52,7 @@ def send(
     if (to is None) == (group is None):
         raise click.UsageError("Say who it is for: either --to USER or --group GROUP.")
     share = api.send(notebook, to=to, group=group, message=message, expires_days=expires_days)
-    receiver = share.receiver or f"group {share.group}"
-    _say(share, f"{share.name} is shared with {receiver}: {share.id}.", as_json=as_json)
+    _say(share, f"{share.name} is shared with {receiver(share)}: {share.id}.", as_json=as_json)
 
 
 @shares.command()
@@ -77,6 +64,14 @@ def take(share: str, folder: Path | None, as_json: bool) -> None:
     taken = api.take(share, folder=folder)
     image = f" It ran in {taken.image}." if taken.image else ""
     _say(taken, f"{taken.path} is your copy of {taken.sender}'s notebook.{image}", as_json=as_json)
+
+
+@shares.command()
+@click.argument("share")
+def dismiss(share: str) -> None:
+    """See SHARE no more, which was shared with you; a copy that you took stays."""
+    api.dismiss(share)
+    click.echo(f"{share} is dismissed.")
 
 
 @shares.command()

@@ -60,7 +60,8 @@ class TakeHandler(APIHandler):  # type: ignore[misc]
         root = Path(self.contents_manager.root_dir)
         try:
             share = Share.model_validate_json(about)
-            path = await run_sync(copies.write, root / copies.FOLDER, share.name, notebook)
+            folder = copies.own_folder(root)
+            path = await run_sync(copies.write, folder, share.name, notebook)
         except (ValidationError, PerijoveError, OSError) as error:
             # An OSError's own words would quote the path twice.
             why = error.strerror if isinstance(error, OSError) else str(error)
@@ -68,7 +69,8 @@ class TakeHandler(APIHandler):  # type: ignore[misc]
                 Problem(
                     title="Not copied",
                     status=409,
-                    detail=f"The notebook cannot be written into '{copies.FOLDER}': {why}.",
+                    detail=f"The notebook cannot be written into '{copies.FOLDER}': "
+                    f"{str(why).rstrip('.')}.",
                     fix=f"Is there room, and is '{copies.FOLDER}' a folder you may write?",
                 )
             )
