@@ -8,7 +8,6 @@ from __future__ import annotations
 import builtins
 import json
 import re
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,8 @@ from pydantic import BaseModel
 
 from perijove.client import Client
 from perijove.environment import image as here
-from perijove.exceptions import ApiError, NotebookError, PerijoveError, Unreachable
+from perijove.exceptions import NotebookError, PerijoveError, Unreachable
+from perijove.following import until_ended
 from perijove.runner import parameters as reading
 from perijove.runner.values import from_text as from_text
 from perijove.types.base import Page, Principal, Visibility
@@ -38,11 +38,6 @@ __all__ = ["cancel", "create", "inspect", "list", "logs", "name_for", "run", "ru
 
 M = TypeVar("M", bound=BaseModel)
 Notebook = str | Path | dict[str, Any]
-
-#: Seconds between two looks at a run.
-PERIOD = 0.5
-#: Seconds the control plane may be away while a run is followed: the run goes on meanwhile.
-PATIENCE = 120.0
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 
@@ -129,13 +124,15 @@ def run(
     with Client() as client:
         job = _find(client, name, owner)
         started = _once(client, Run, f"/jobs/{job.id}/runs", body)
-    return _wait(started, follow) if wait else started
+    return until_ended(f"/runs/{started.id}", started, follow) if wait else started
 
 
 def wait(run_id: str, *, follow: Callable[[Run], None] = lambda run: None) -> Run:
     """Wait until a run has ended; ``follow`` is called with each look at it."""
+    path = f"/runs/{quote(run_id, safe='')}"
     with Client() as client:
-        return _wait(client.get(Run, f"/runs/{quote(run_id, safe='')}"), follow)
+        found = client.get(Run, path)
+    return until_ended(path, found, follow)
 
 
 def values(name: str, texts: Mapping[str, str], *, owner: str | None = None) -> dict[str, Any]:
@@ -267,22 +264,3 @@ def _last_run(job: Job) -> Run:
     if job.last_run is None:
         raise JobError(f"'{job.name}' has not run yet: `%job run {job.name}`.")
     return job.last_run
-
-
-def _wait(run: Run, follow: Callable[[Run], None]) -> Run:
-    away: float | None = None
-    with Client() as client:
-        while True:
-            follow(run)
-            if run.state.terminal:
-                return run
-            time.sleep(PERIOD)
-            try:
-                run, away = client.get(Run, f"/runs/{run.id}"), None
-            except (Unreachable, ApiError) as error:
-                # A restart of the control plane is no reason to stop looking.
-                if isinstance(error, ApiError) and error.problem.status < 500:
-                    raise
-                away = away or time.monotonic()
-                if time.monotonic() - away > PATIENCE:
-                    raise

@@ -1,0 +1,43 @@
+"""Looking on while the control plane carries something out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from perijove.client import Client
+from perijove.exceptions import ApiError, Unreachable
+from perijove.types.images import Build
+from perijove.types.jobs import Run
+
+W = TypeVar("W", Build, Run)
+
+#: Seconds between two looks.
+PERIOD = 0.5
+#: Seconds the control plane may be away meanwhile: what it started goes on without it.
+PATIENCE = 120.0
+
+
+def until_ended(path: str, first: W, look: Callable[[W], None]) -> W:
+    """Read ``path`` again and again until what is there has ended, however it ended.
+
+    ``look`` is called with each reading, beginning with ``first``. Raises ``Unreachable`` or
+    ``ApiError`` when the control plane stays away longer than ``PATIENCE``, or refuses.
+    """
+    seen, away = first, None
+    with Client() as client:
+        while True:
+            look(seen)
+            if seen.state.terminal:
+                return seen
+            time.sleep(PERIOD)
+            try:
+                seen, away = client.get(type(first), path), None
+            except (Unreachable, ApiError) as error:
+                # A restart of the control plane is no reason to stop looking.
+                if isinstance(error, ApiError) and error.problem.status < 500:
+                    raise
+                away = away or time.monotonic()
+                if time.monotonic() - away > PATIENCE:
+                    raise
