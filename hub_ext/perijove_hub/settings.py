@@ -147,6 +147,8 @@ class ImageSettings(Section):
     concurrency: int = Field(default=1, ge=1)
     approval: bool = True
     """Whether an administrator approves what others build; without, tested images start."""
+    retired_days: int = Field(default=30, ge=1, le=36_500)
+    """Days after which a retired version that nothing uses is removed from the engine."""
 
 
 class SharedFolderSettings(Section):
@@ -217,6 +219,8 @@ class UsageSettings(Section):
     """The rolling window of quotas."""
     quotas: dict[str, QuotaSettings] = {}
     """By group."""
+    grace_minutes: float = Field(default=10, ge=0, le=1440)
+    """How long people may save their work after they were told that a quota is used up."""
 
 
 class StoreSettings(Section):

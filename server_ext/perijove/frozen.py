@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from perijove import environment
 from perijove.exceptions import PerijoveError
+from perijove.specification import to_toml
 from perijove.types.base import Page
 from perijove.types.images import ImageSpec, Package
 
@@ -41,16 +41,8 @@ class Frozen:
 
     def toml(self) -> str:
         """Write the specification as TOML."""
-        lines = [_MARK.rstrip("\n")]
-        lines += [f"# Not in it: {' '.join(text.split())}" for text in self.left_out]
-        spec = self.spec
-        lines += [f"name = {_text(spec.name)}", f"base = {_text(spec.base)}"]
-        if self.digest:
-            lines[-1] += f"  # {self.digest}"
-        for key, values in (("apt", spec.apt), ("pip", spec.pip)):
-            if values:
-                lines += [f"{key} = [", *(f"    {_text(value)}," for value in values), "]"]
-        return "\n".join(lines) + "\n"
+        left_out = [f"Not in it: {text}" for text in self.left_out]
+        return _MARK + to_toml(self.spec, comments=left_out, base_note=self.digest or "")
 
     def save(self, folder: Path) -> Path:
         """Write ``NAME.toml``; raises ``NotFrozen`` rather than replace a file of another's."""
@@ -143,8 +135,3 @@ def _apt(base: set[str]) -> list[str]:
     ).stdout
     rows = [line.partition("\t") for line in listed.splitlines()]
     return sorted({name for status, _, name in rows if status.startswith("ii")} - base)
-
-
-def _text(value: str) -> str:
-    # What JSON escapes, TOML escapes alike; it takes all other characters as they are.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import builtins
 import time
-import tomllib
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from perijove.client import Client
-from perijove.exceptions import ApiError, PerijoveError, Unfit, Unreachable
+from perijove.exceptions import PerijoveError, Unreachable
+from perijove.following import PERIOD, until_ended
 from perijove.frozen import Frozen, NotFrozen, freeze
+from perijove.specification import parse, to_toml
 from perijove.types.images import (
     Build,
     Image,
@@ -44,6 +45,7 @@ __all__ = [
     "retire",
     "rollback",
     "show",
+    "spec",
     "version",
     "versions",
     "wait",
@@ -51,30 +53,20 @@ __all__ = [
 
 M = TypeVar("M", bound=BaseModel)
 
-#: Seconds between two looks at a build.
-PERIOD = 0.5
-#: Seconds the control plane may be away while a build is followed: it goes on meanwhile.
-PATIENCE = 120.0
-
 
 class ImageError(PerijoveError):
     """An image, version or build is not to be found, or a specification cannot be read."""
 
 
 def load(path: str | Path) -> ImageSpec:
-    """Read a specification from a TOML file; raises ``ImageError`` or ``Unfit``."""
+    """Read a specification from a TOML file; raises ``ImageError`` or ``NotASpecification``."""
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ImageError(f"{path} is not UTF-8 text, so not TOML. Save it as UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ImageError(f"{path} is not valid TOML: {error}.") from None
-    try:
-        return ImageSpec.model_validate(content)
-    except ValidationError as error:
-        raise Unfit.of(error) from None
+    return parse(text, name=str(path))
 
 
 def build(
@@ -97,13 +89,15 @@ def build(
             started = client.post(Build, "/images", body, key=key)
         except Unreachable:
             started = client.post(Build, "/images", body, key=key)
-    return _wait(started, follow) if wait else started
+    return until_ended(f"/builds/{started.id}", started, follow) if wait else started
 
 
 def wait(build_id: str, *, follow: Callable[[Build], None] = lambda build: None) -> Build:
     """Wait until a build has ended; ``follow`` is called with each look at it."""
+    path = f"/builds/{quote(build_id, safe='')}"
     with Client() as client:
-        return _wait(client.get(Build, f"/builds/{quote(build_id, safe='')}"), follow)
+        found = client.get(Build, path)
+    return until_ended(path, found, follow)
 
 
 def list(  # noqa: A001 - the grammar's word
@@ -135,6 +129,14 @@ def version(reference: str) -> ImageVersion:
     """Return one version: ``NAME@VERSION``, or ``NAME`` for the current one."""
     with Client() as client:
         return client.get(ImageVersion, _version(client, reference))
+
+
+def spec(reference: str) -> str:
+    """Return what a version was built from, as TOML that ``build`` takes."""
+    found = version(reference)
+    if found.spec is None:
+        raise ImageError(f"'{reference}' came with Perijove: it was not built here.")
+    return to_toml(found.spec)
 
 
 def packages(reference: str, q: str = "") -> builtins.list[Package]:
@@ -211,22 +213,3 @@ def _build_of(client: Client, reference: str) -> Build:
     if found.build is None:
         raise ImageError(f"'{reference}' came with Perijove: it was not built here.")
     return found.build
-
-
-def _wait(build: Build, follow: Callable[[Build], None]) -> Build:
-    away: float | None = None
-    with Client() as client:
-        while True:
-            follow(build)
-            if build.state.terminal:
-                return build
-            time.sleep(PERIOD)
-            try:
-                build, away = client.get(Build, f"/builds/{build.id}"), None
-            except (Unreachable, ApiError) as error:
-                # A restart of the control plane is no reason to stop looking.
-                if isinstance(error, ApiError) and error.problem.status < 500:
-                    raise
-                away = away or time.monotonic()
-                if time.monotonic() - away > PATIENCE:
-                    raise

@@ -10,15 +10,25 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
+from docker.errors import ImageNotFound
 
 from perijove.types.base import Principal
-from perijove.types.images import Build, BuildState, ImageBuild, ImageSpec, ImageState
+from perijove.types.images import (
+    Build,
+    BuildState,
+    ImageBuild,
+    ImageSpec,
+    ImageState,
+    ImageVersion,
+)
 from perijove_hub.context import Context
 from perijove_hub.engine import Names, firewall, network
 from perijove_hub.images import builder, service, steps
@@ -28,6 +38,7 @@ from perijove_hub.images.images import Images
 from perijove_hub.images.workshop import Workshop
 from perijove_hub.paths import DataDir
 from perijove_hub.store.migrate import upgrade
+from perijove_hub.store.models import AuditRow, ImageRow, ImageVersionRow, utcnow
 from tests.docker.index import PASSWORD, Index
 from tests.fixtures.processes import process, wait_until
 from tests.jobs.conftest import ADA, ADMIN, a_topology
@@ -150,6 +161,12 @@ def yard(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]
                     interfaces=["lab"],
                 )
         yield yard
+
+
+def sweep(yard: Yard) -> None:
+    """Do what a worker does every hour."""
+    yard.restart()
+    yard.duty.tick()
 
 
 @pytest.fixture(scope="module")
@@ -451,6 +468,65 @@ def test_old_steps_are_forgotten_and_finished_images_stay_whole(
         assert shop.forget_steps(builder.utcnow()) > 0
         assert shop.forget_steps(builder.utcnow()) == 0
     assert yard.run(digest, "tree", "--version").startswith("tree v")
+
+
+def retired(yard: Yard, name: str, package: str) -> ImageVersion:
+    """Build an image, retire it, and let two months pass."""
+    build = yard.ended(yard.ask(name, ADMIN, approve=True, base="cpu", pip=[package]))
+    assert build.state is BuildState.succeeded, yard.log(build)
+    yard.images.retire(ADMIN, name, 1)
+    with yard.context.database.session() as session:
+        image = session.query(ImageRow).filter_by(name=name).one()
+        session.get_one(ImageVersionRow, (image.id, 1)).retired_at = utcnow() - timedelta(days=60)
+    return yard.images.version(ADMIN, name, 1)
+
+
+def test_a_retired_version_leaves_the_engine_once_nothing_runs_from_it(
+    yard: Yard, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = retired(yard, "leaving", "pj-fine")
+    digest = str(version.digest)
+    base = yard.engine.images.get(version.base_digest).attrs["Size"]
+    # Made and never started: who is about to run counts as well.
+    started = yard.engine.containers.create(digest, "true")
+    sweep(yard)
+    assert yard.engine.images.get(digest).tags
+    assert yard.images.version(ADMIN, "leaving", 1).removed_at is None
+    started.remove()
+    with caplog.at_level("INFO"):
+        sweep(yard)
+    with pytest.raises(ImageNotFound):
+        yard.engine.images.get(digest)
+    after = yard.images.version(ADMIN, "leaving", 1)
+    assert after.removed_at
+    assert after.spec == version.spec
+    assert "removed leaving@1" in caplog.text
+    with yard.context.database.reading() as session:
+        [told] = session.query(AuditRow).filter_by(verb="image.remove").all()
+    assert told.object == "image/leaving"
+    # Whatever other steps still stand on is not freed.
+    assert 0 < told.detail["bytes_freed"] <= (version.size_bytes or 0) - base
+    assert yard.engine.images.get(version.base_digest)
+
+
+@pytest.mark.parametrize("delay", [0, 0.002, 0.01, 0.05])
+def test_a_start_at_the_same_moment_has_the_image_or_is_told(yard: Yard, delay: float) -> None:
+    seed = yard.engine.containers.create("perijove/debian:bookworm", ["sh", "-c", "exit 7"])
+    digest = seed.commit(repository=f"{yard.names.prefix}/racing", tag="1").id
+    seed.remove()
+    with contextlib.closing(Workshop(yard.names)) as shop, ThreadPoolExecutor() as pool:
+        removing = pool.submit(shop.discard, digest)
+        time.sleep(delay)
+        try:
+            made = yard.engine.containers.create(digest, network_mode="none")
+        except ImageNotFound:
+            assert removing.result() is not None
+            return
+        assert removing.result() is None
+        made.start()
+        assert made.wait()["StatusCode"] == 7
+        made.remove()
+        assert shop.discard(digest) is not None
 
 
 # The last one: the index listens on the address of the network that is removed.

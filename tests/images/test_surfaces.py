@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import base64
 import importlib.metadata
 import json
 import re
@@ -15,9 +17,10 @@ from click.testing import CliRunner, Result
 from IPython.core.interactiveshell import InteractiveShell
 
 from perijove import images
-from perijove.exceptions import ApiError, PerijoveError, Unfit
+from perijove.exceptions import ApiError, PerijoveError
 from perijove.frozen import NotFrozen
-from perijove.types.images import Build, BuildState, Package
+from perijove.specification import NotASpecification, to_toml
+from perijove.types.images import Build, BuildState, ImageSpec, Package
 from perijove_hub.cli.images import images as command
 from perijove_hub.images import ledger, service
 from perijove_hub.store.models import BuildRow, utcnow
@@ -150,9 +153,10 @@ def test_versions_are_approved_rolled_back_and_retired(
 def test_a_build_is_cancelled_and_its_log_read(shelf: Shelf) -> None:
     build = images.build("spec.toml", wait=False)
     assert "Cancelled by ada" in perijove("cancel", "geo").output
+    kept = shelf.context.blobs.put("== step 1\nhéllo\n".encode())
     with shelf.context.database.session() as session:
         row = session.get_one(BuildRow, build.id)
-        row.log_sha256 = shelf.context.blobs.put("== step 1\nhéllo\n".encode())
+        row.log_sha256 = kept
         row.ended_at = utcnow()
     assert perijove("logs", "geo").output == "== step 1\nhéllo\n"
     assert "".join(images.log("geo@1", follow=True)) == "== step 1\nhéllo\n"
@@ -184,8 +188,41 @@ def test_what_only_the_control_plane_can_judge_comes_back_with_the_fix(shelf: Sh
     with pytest.raises(PerijoveError, match="NAME@VERSION"):
         images.version("cpu@x")
     Path("spec.toml").write_text("name = 'geo'\napt = [1]")
-    with pytest.raises(Unfit):
+    with pytest.raises(NotASpecification):
         images.load("spec.toml")
+
+
+def test_what_an_image_was_built_from_is_written_down_and_built_again(shelf: Shelf) -> None:
+    wanted = ImageSpec(
+        name="full",
+        description='Maps, "all" of \\ them',
+        base="cpu@1",
+        apt=["tree"],
+        pip=["polars>=1.9"],
+        requirements="httpx\n# a comment\nclick\n",
+    )
+    Path("full.toml").write_text(to_toml(wanted))
+    assert images.load("full.toml") == wanted
+    images.build("full.toml", wait=False)
+    printed = perijove("spec", "full@1").output
+    assert tomllib.loads(printed) == tomllib.loads(to_toml(wanted))
+    with pytest.raises(PerijoveError, match="came with Perijove"):
+        images.spec("cpu")
+
+
+def test_jupyterlab_asks_a_kernel_for_the_same(shelf: Shelf, shell: InteractiveShell) -> None:
+    frozen = shell.run_line_magic("freeze", "geo")
+    expression = "__import__('perijove.magics.images', fromlist=['packed']).packed()"
+    answer = shell.user_expressions({"packed": expression})["packed"]
+    told = json.loads(base64.b64decode(ast.literal_eval(answer["data"]["text/plain"])))
+    assert told["spec"]["pip"] == frozen.spec.pip
+    assert told["left_out"] == frozen._frozen.left_out
+
+
+def test_freeze_says_what_to_do_next(shelf: Shelf, shell: InteractiveShell) -> None:
+    frozen = shell.run_line_magic("freeze", "geo")
+    assert "perijove images build geo.toml" in repr(frozen)
+    assert '<a href="geo.toml">geo.toml</a>' in frozen._repr_html_()
 
 
 def test_freeze_captures_what_differs_from_the_base(

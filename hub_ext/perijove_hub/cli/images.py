@@ -90,7 +90,7 @@ def show(name: str, as_json: bool) -> None:
             _size(one),
             one.created_by,
             one.approved_by or "",
-            (one.build.reason if one.build else None) or one.smoke_test or "",
+            _why(one),
         ]
         for one in versions
     ]
@@ -109,6 +109,13 @@ def packages(reference: str, words: tuple[str, ...], as_json: bool) -> None:
         return
     rows = [[one.name, one.version, one.manager] for one in found]
     _print_table(["package", "version", "from"], rows)
+
+
+@images.command()
+@click.argument("reference", metavar="NAME[@VERSION]")
+def spec(reference: str) -> None:
+    """Print what an image was built from, for 'perijove images build' to build again."""
+    click.echo(api.spec(reference), nl=False)
 
 
 @images.command()
@@ -172,6 +179,12 @@ def _row(image: Image) -> list[Any]:
         image.owner,
         image.group if image.visibility.value == "group" else image.visibility.value,
     ]
+
+
+def _why(version: ImageVersion) -> str:
+    if version.removed_at:
+        return f"removed from the engine on {version.removed_at:%Y-%m-%d}"
+    return (version.build.reason if version.build else None) or version.smoke_test or ""
 
 
 def _size(version: ImageVersion) -> str:

@@ -6,10 +6,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from perijove.types.base import Principal, Visibility
+from perijove.types.base import Page, Principal, Visibility
 from perijove.types.images import Build, BuildState, ImageBuild, ImageSpec
 from perijove.types.jobs import LogChunk
 from perijove_hub.access import may_change, sharing
+from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Conflict, Invalid, NotFound, Refused
 from perijove_hub.images import images, service, steps, wire
@@ -56,6 +57,25 @@ class Builds:
         except IntegrityError:
             # The same key or name at the same moment: now it is there to be found.
             return self._create(principal, body, key=key)
+
+    def list(self, principal: Principal, *, cursor: str | None, limit: int) -> Page[Build]:
+        """List the builds the caller asked for, newest first."""
+        with self._context.database.reading() as session:
+            found, following = paginate(
+                session,
+                select(BuildRow).where(BuildRow.requested_by == principal.name),
+                by=BuildRow.queued_at,
+                tie=BuildRow.id,
+                cursor=cursor,
+                limit=limit,
+                descending=True,
+            )
+            wanted = select(ImageRow.id, ImageRow.name).where(
+                ImageRow.id.in_({row.image_id for row in found})
+            )
+            names = {key: name for key, name in session.execute(wanted)}  # noqa: C416
+            items = [wire.build(row, names[row.image_id]) for row in found]
+            return Page[Build](items=items, next_cursor=following)
 
     def get(self, principal: Principal, build_id: str) -> Build:
         """Return one build."""

@@ -11,7 +11,7 @@ from datetime import timedelta
 from perijove_hub.context import Context
 from perijove_hub.engine import Names, firewall, network
 from perijove_hub.engine.client import EngineDown, answers
-from perijove_hub.images import ledger
+from perijove_hub.images import ledger, removal
 from perijove_hub.images.builder import Builder, apart, container_name
 from perijove_hub.images.workshop import Workshop
 from perijove_hub.store.models import BuildRow, ImageVersionRow, utcnow
@@ -123,6 +123,9 @@ class BuildDuty:
                     shop.remove(name)
             if dropped := shop.forget_steps(utcnow() - KEPT):
                 log.info("dropped %d steps of builds older than %d days", dropped, KEPT.days)
+            # A build that runs may stand on a kept step of what is retired; none begins meanwhile.
+            if not running:
+                removal.remove_unused(self._context, shop)
         except EngineDown:
             return
         finally:

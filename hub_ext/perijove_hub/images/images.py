@@ -23,7 +23,7 @@ from perijove_hub.context import Context
 from perijove_hub.exceptions import Conflict, Invalid, NotFound, Refused
 from perijove_hub.images import ledger, wire
 from perijove_hub.store import audit
-from perijove_hub.store.models import BuildRow, ImageRow, ImageVersionRow, PackageRow
+from perijove_hub.store.models import BuildRow, ImageRow, ImageVersionRow, PackageRow, utcnow
 
 
 class Images:
@@ -177,7 +177,7 @@ class Images:
             if _is_being_built(session, row, number):
                 raise Conflict(f"'{name}@{number}' is being built.", fix="Cancel its build first.")
             if version.state != ImageState.retired.value:
-                version.state = ImageState.retired.value
+                version.state, version.retired_at = ImageState.retired.value, utcnow()
                 session.flush()
                 if row.current == number:
                     row.current = _newest_approved(session, row)

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from perijove_hub.context import Context
+from perijove_hub.launch import plain
 
 #: Most bytes of a build's log; a build that prints more is ended.
 MAX_LOG = 20 * 2**20
@@ -34,8 +35,13 @@ class BuildLog:
         self._file(number).write_bytes(content)
 
     def add(self, number: int, text: bytes) -> None:
-        """Append what step ``number`` printed, as UTF-8 and without secrets."""
+        """Append what step ``number`` printed, as text without secrets.
+
+        Without control characters too: the log is shown in terminals, and its last lines are
+        stored in the database.
+        """
         shown = text.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+        shown = plain.text(shown, len(shown))
         for hidden in self._hidden:
             shown = shown.replace(hidden, "****")
         with self._file(number).open("ab") as file:

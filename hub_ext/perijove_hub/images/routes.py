@@ -136,6 +136,14 @@ def rollback_image(principal: Builder, images: TheImages, name: str, body: Rollb
     return images.rollback(principal, name, body)
 
 
+@router.get("/builds")
+def list_builds(
+    principal: Reader, builds: TheBuilds, cursor: Cursor = None, limit: Limit = 50
+) -> Page[Build]:
+    """List the builds the caller asked for, newest first."""
+    return builds.list(principal, cursor=cursor, limit=limit)
+
+
 @router.get("/builds/{build_id}")
 def get_build(principal: Reader, builds: TheBuilds, build_id: str) -> Build:
     """Show one build and how far it has got."""

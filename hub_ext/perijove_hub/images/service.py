@@ -261,6 +261,16 @@ def _not_startable(
             if number
             else f"No version of '{row.name}' is approved."
         )
+    elif found.removed_at is not None:
+        what = (
+            f"'{row.name}@{found.version}' was retired, and removed on "
+            f"{found.removed_at:%Y-%m-%d} because nothing used it."
+        )
+        if not approved:
+            fix = (
+                "Build it again: 'perijove images spec "
+                f"{row.name}@{found.version} > {row.name}.toml' writes down what it was made of."
+            )
     else:
         state = "not built" if found.state == ImageState.draft.value else found.state
         what = f"'{row.name}@{found.version}' is {state}; only approved versions start."

@@ -114,5 +114,6 @@ def _version(row: ImageVersionRow, made: BuildRow | None, image: str) -> ImageVe
         created_at=row.created_at,
         approved_by=row.approved_by,
         approved_at=row.approved_at,
+        removed_at=row.removed_at,
         build=build(made, image) if made else None,
     )

@@ -219,6 +219,51 @@ class Workshop:
                             dropped += 1
         return dropped
 
+    def discard(self, digest: str) -> int | None:
+        """Remove a finished image, with all that only it stood on; return the bytes freed.
+
+        ``None`` when a container or a name that is not ours uses it: then it stays. A container
+        that is made at the same moment either has it or is told that it is gone.
+        """
+        with self._api() as api:
+            try:
+                lineage = self._lineage(api, digest)
+            except ImageNotFound:
+                return 0
+            tags = api.inspect_image(digest)["RepoTags"] or []
+            ours = [tag for tag in tags if tag.startswith(f"{self._names.prefix}/")]
+            used = api.containers(all=True, filters={"ancestor": digest})
+            if len(ours) < len(tags) or any(one["ImageID"] == digest for one in used):
+                return None
+            # The version's own name last: while there is one, nothing below it is removed.
+            for name in sorted(ours, key=lambda tag: "/step:" not in tag) or [digest]:
+                try:
+                    api.remove_image(name)
+                except ImageNotFound:
+                    continue
+                except APIError as error:
+                    if error.status_code != 409:
+                        raise
+                    return None
+            left = next((size for one, size in lineage if self._is_here(api, one)), 0)
+            return lineage[0][1] - left
+
+    def _lineage(self, api: Any, digest: str) -> list[tuple[str, int]]:
+        """Return an image and what it was made from, one on the other, each with its size."""
+        lineage = []
+        while digest:
+            found = api.inspect_image(digest)
+            lineage.append((digest, int(found["Size"])))
+            digest = found["Parent"]
+        return lineage
+
+    def _is_here(self, api: Any, digest: str) -> bool:
+        try:
+            api.inspect_image(digest)
+        except ImageNotFound:
+            return False
+        return True
+
     def _labels(self) -> dict[str, str]:
         # No more than these: what a container carries, the image made of it inherits.
         return {**self._names.labels, "perijove.kind": "build"}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from perijove import environment, images
 from perijove.jobs import name_for
 from perijove.magics.arguments import Command
-from perijove.magics.display import Card, Status, say
+from perijove.magics.display import Card, Link, Status, say
 from perijove.types.images import Build, BuildState
 
 if TYPE_CHECKING:
@@ -22,6 +26,13 @@ FREEZE = Command(
 )
 #: Packages that a card names.
 SHOWN = 12
+
+
+class _File(Link):
+    """A file beside the notebook, which JupyterLab opens."""
+
+    def _repr_html_(self) -> str:
+        return f'<a href="{escape(quote(self.url))}">{escape(self.text)}</a>'
 
 
 class FrozenEnvironment:
@@ -49,12 +60,15 @@ class FrozenEnvironment:
                 "pip": _some(self.spec.pip) or "as in the base",
                 "apt": _some(self.spec.apt) or "as in the base",
                 "not in it": "; ".join(self._frozen.left_out) or None,
-                "file": self.path.name,
+                "file": _File(self.path.name, self.path.name),
                 "image": image,
                 "why": build.reason if build else None,
-                "build it": None
+                "next": None
                 if build or self._frozen.is_base
-                else f"%freeze {self.spec.name} --build",
+                else f"perijove images build {self.path.name}",
+                "or": None
+                if build or self._frozen.is_base
+                else "New image… in the panel, from this file",
             },
             state=build.state.value if build else None,
         )
@@ -80,6 +94,16 @@ class ImageMagics:
             if not given["--no-wait"]:
                 build = _followed(build)
         return FrozenEnvironment(frozen, path, build)
+
+
+def packed() -> str:
+    """Return what ``%freeze`` captures as base64 of JSON, for JupyterLab's form.
+
+    It asks a kernel by an expression, whose value comes back as Python writes it.
+    """
+    frozen = images.freeze(_name())
+    captured = {"spec": frozen.spec.model_dump(mode="json"), "left_out": frozen.left_out}
+    return base64.b64encode(json.dumps(captured).encode()).decode()
 
 
 def _name() -> str:

@@ -129,6 +129,8 @@ class ImageVersion(Wire):
     created_at: datetime
     approved_by: str | None = None
     approved_at: datetime | None = None
+    removed_at: datetime | None = None
+    """When it was removed from the engine, to free its disk; ``spec`` stays to build it again."""
     build: Build | None = None
     """How it was made; null for images shipped with Perijove."""
 
