@@ -9,10 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from perijove_hub.engine import Names, network
+from tests.docker.index import Index
 from tests.fixtures.processes import ROOT, wait_until
 from tests.fixtures.product import Product
 
@@ -114,11 +117,40 @@ devices = ["GPU-0"]
 """
 
 
+@dataclass(frozen=True)
+class Indexes:
+    """One package index as the product's workspaces reach it, and one as its builds do."""
+
+    workspaces: Index
+    builds: Index
+
+
 @pytest.fixture(scope="session")
-def product(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the product's data will be."""
+    return tmp_path_factory.mktemp("docker")
+
+
+@pytest.fixture(scope="session")
+def indexes(image: str, folder: Path) -> Iterator[Indexes]:
+    """Packages for the product, on the host's addresses in its two networks."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for names in (Names.of(folder / "data"), Names.of(folder / "data" / "builds")):
+            stack.callback(network.remove, names)
+            found.append(stack.enter_context(Index.serving(network.ensure(names))))
+        yield Indexes(*found)
+
+
+@pytest.fixture(scope="session")
+def product(folder: Path, indexes: Indexes) -> Iterator[Product]:
     """`perijove up --spawner docker` with ``SETTINGS``, for every test of workspaces."""
-    folder = tmp_path_factory.mktemp("docker")
-    config = folder / "perijove.toml"
-    config.write_text(SETTINGS)
+    config, pip_config = folder / "perijove.toml", folder / "pip.conf"
+    builds = indexes.builds
+    pip_config.write_text(f"[global]\nindex-url = {builds.url}\ntrusted-host = {builds.host}\n")
+    allow = [f"{one.host}:{one.port}" for one in (indexes.workspaces, builds)]
+    config.write_text(
+        f"{SETTINGS}[network]\nallow = {allow}\n[images]\npip_config = '{pip_config}'\n"
+    )
     with Product.running(folder, "--spawner", "docker", "--config", str(config)) as product:
         yield product

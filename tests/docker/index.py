@@ -101,6 +101,11 @@ class Index:
             yield index
             server.shutdown()
 
+    @property
+    def url(self) -> str:
+        """Where pip finds it, with the password."""
+        return f"http://builder:{PASSWORD}@{self.host}:{self.port}/simple"
+
     def pip_config(self, folder: Path) -> Path:
         """Write a pip.conf with the public index and this one, and a password for both."""
         path = folder / "pip.conf"
@@ -123,7 +128,7 @@ def _answer(path: str, files: dict[str, bytes]) -> bytes | None:
 
 
 def _files() -> dict[str, bytes]:
-    files = dict([_wheel("pj_fine")])
+    files = dict([_wheel("pj_fine"), _wheel("pj_extra")])
     for name, code in _MISBEHAVIOUR.items():
         wheel, content = _wheel(f"pj_{name}")
         source = io.BytesIO()

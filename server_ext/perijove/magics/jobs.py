@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perijove import jobs
+from perijove import environment, jobs
 from perijove.magics.arguments import Command, split, unquote
 from perijove.magics.display import Card, Chip, Listing, Status, say
 from perijove.magics.notebook import standing_in
@@ -120,6 +120,8 @@ class JobMagics:
             group=given["--group"],
         )
         say(f"{job.name} is a job, version {job.latest.version}.")
+        if missing := environment.warning():
+            say(missing)
         for warning in warnings[:1]:
             say(warning)
         return PromotedJob(job)

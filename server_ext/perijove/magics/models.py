@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perijove import models
+from perijove import environment, models
 from perijove.magics.arguments import Command
 from perijove.magics.display import Card, Chip, Link, Listing, Status, say
 from perijove.types.base import Visibility
@@ -99,6 +99,8 @@ class ModelMagics:
             visibility=visibility,
             group=given["--group"],
         )
+        if missing := environment.warning():
+            say(missing)
         if not given["--no-wait"]:
             with Status() as status:
                 deployment = models.wait(deployment.name, follow=lambda look: _show(status, look))

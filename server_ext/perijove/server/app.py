@@ -10,6 +10,7 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 
+from perijove.environment import image, make_room
 from perijove.server.activity import ActivityReporter, server_name
 from perijove.server.forward import ForwardHandler
 from perijove.server.shared_folders import link
@@ -37,7 +38,11 @@ class PerijoveApp(ExtensionApp):  # type: ignore[misc]
             (r"/perijove/workspace", WorkspaceHandler, {"reporter": self.reporter})
         )
         self.handlers.extend(shares(self.upstream))
+        # What is promoted and deployed by hand has the image of the workspace, as by magics.
+        page = self.serverapp.web_app.settings.setdefault("page_config_data", {})
+        page["perijoveImage"] = image() or ""
         link(Path.home())
+        make_room()
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Begin to report activity, where there is a control plane to hear it."""
