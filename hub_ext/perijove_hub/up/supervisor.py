@@ -79,8 +79,7 @@ class Supervisor:
         """Stop the users' servers, the parts, then runs and replicas."""
         by_name = {part.name: part for part in self._parts}
         hub, proxy = by_name.get("hub"), by_name.get("proxy")
-        if hub is not None and hub.exited() is None:
-            self._ask_hub_to_stop_servers()
+        if hub is not None and hub.exited() is None and self._ask_hub_to_stop_servers():
             hub.wait(HUB_GRACE)
         others = [part for part in self._parts if part is not proxy]
         for group in (others, [proxy] if proxy else []):
@@ -99,7 +98,8 @@ class Supervisor:
                 part.stop(signal.SIGKILL)
                 part.wait(5)
 
-    def _ask_hub_to_stop_servers(self) -> None:
+    def _ask_hub_to_stop_servers(self) -> bool:
+        """Give the Hub the order; false where nobody listens, so that nobody waits for it."""
         try:
             httpx.post(
                 f"{self._context.topology.hub_api_url}/shutdown",
@@ -112,6 +112,8 @@ class Supervisor:
             # A start that failed has said why, and a Hub that never answered started no servers.
             if self._all_answered:
                 self._say(f"  the Hub did not take the order to stop users' servers ({error})")
+            return not isinstance(error, httpx.ConnectError)
+        return True
 
     def _restart_dead(self) -> None:
         for part in self._parts:
