@@ -25,6 +25,7 @@ def test_docker_is_chosen_where_it_can_be_used(
     reason: str | None,
     chosen: str,
 ) -> None:
+    # An engine comes and goes with the machine; what it says is tried in tests/docker.
     monkeypatch.setattr(ready, "why_not", lambda: reason)
     assert _choose_spawner(asked) == chosen
     said = capsys.readouterr().out.splitlines()

@@ -56,6 +56,7 @@ def held(context: Context) -> set[str]:
 
 
 def see(monkeypatch: pytest.MonkeyPatch, seen: Alive) -> None:
+    # What lives is the Hub's and the engine's word, which tests/docker has for real.
     monkeypatch.setattr(alive, "look", lambda context: seen)
 
 

@@ -204,6 +204,8 @@ def test_the_server_is_asked_which_notebook_it_is(
 
     from perijove.magics import notebook as room
 
+    # A shell in this process stands for a kernel, and what Jupyter answers is written down here;
+    # tests/e2e runs %promote in JupyterLab itself.
     monkeypatch.setattr(shell, "kernel", Kernel(), raising=False)
     monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", "http://127.0.0.1:9/user/ada/")
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "server-token")

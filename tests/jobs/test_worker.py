@@ -34,10 +34,11 @@ def started(platform: Platform, run: Run) -> bool:
     return "started" in platform.log(run)
 
 
-def slow(platform: Platform, marks: Path, seconds: float) -> Run:
+def slow(platform: Platform, marks: Path, go: Path) -> Run:
+    """Start a run that ends once ``go`` is there."""
     source = (
         f"open({str(marks)!r}, 'a').write('x')\nprint('started', flush=True)\n"
-        f"import time; time.sleep({seconds})"
+        f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)"
     )
     return platform.run(platform.promote(notebook(code(source))))
 
@@ -45,14 +46,16 @@ def slow(platform: Platform, marks: Path, seconds: float) -> Run:
 def test_a_killed_worker_is_followed_by_one_that_finishes_its_run_once(
     platform: Platform, tmp_path: Path
 ) -> None:
-    log, marks = tmp_path / "log", tmp_path / "marks"
-    run = slow(platform, marks, 3)
+    log, marks, go = tmp_path / "log", tmp_path / "marks", tmp_path / "go"
+    run = slow(platform, marks, go)
     with running(platform, log) as first:
         wait_until(lambda: started(platform, run), seconds=60)
         first.send_signal(signal.SIGKILL)
         first.wait()
     assert platform.get(run).state is RunState.running
     with running(platform, log):
+        wait_until(lambda: log.read_text().count("worker ready") == 2, seconds=60)
+        go.touch()
         wait_until(lambda: platform.get(run).state.terminal, seconds=60)
     assert platform.get(run).state is RunState.succeeded
     assert marks.read_text() == "x"
@@ -61,7 +64,7 @@ def test_a_killed_worker_is_followed_by_one_that_finishes_its_run_once(
 def test_sigterm_ends_the_worker_within_a_second_and_its_runs_go_on(
     platform: Platform, tmp_path: Path
 ) -> None:
-    run = slow(platform, tmp_path / "marks", 600)
+    run = slow(platform, tmp_path / "marks", tmp_path / "never")
     with running(platform, tmp_path / "log") as child:
         wait_until(lambda: started(platform, run), seconds=60)
         before = time.monotonic()

@@ -50,14 +50,16 @@ def test_stop_works_from_a_process_that_did_not_start_it(
 def test_nothing_a_workload_started_outlives_it(local: LocalLauncher) -> None:
     # A daemon: its own session, and its parent gone at once.
     code = """
-import os, sys, time
+import os, time
+ours, theirs = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         print(os.getpid(), flush=True)
+        os.write(theirs, b"x")
         time.sleep(600)
     os._exit(0)
-time.sleep(0.5)
+os.read(ours, 1)
 """
     local.start(python("one", code))
     ended(local, "one")

@@ -15,6 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 SMALL = pd.DataFrame({"x": [1.0, 2.0]})
+#: Said, because MLflow would find them out by loading each model in a process of its own, five
+#: seconds each. Replicas use what is installed.
+NEEDS = ["mlflow", "scikit-learn"]
 
 
 class Slow(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -55,9 +58,15 @@ def main() -> None:
                 name="model",
                 signature=infer_signature(data.data, model.predict(data.data)),
                 input_example=data.data.head(2),
+                pip_requirements=NEEDS,
                 registered_model_name="breast-cancer",
             )
-        mlflow.sklearn.log_model(model, name="model", registered_model_name="Unsigned Model")
+        mlflow.sklearn.log_model(
+            model,
+            name="model",
+            registered_model_name="Unsigned Model",
+            pip_requirements=NEEDS,
+        )
         for name, python_model in (("slow", Slow()), ("raises", Raises())):
             _log(name, python_model)
         _log("moody", Slow())
@@ -70,6 +79,7 @@ def _log(name: str, python_model: Any) -> None:
         python_model=python_model,
         signature=infer_signature(SMALL, [1]),
         registered_model_name=name,
+        pip_requirements=NEEDS,
     )
 
 

@@ -54,7 +54,11 @@ with warnings.catch_warnings():
 def save(model: Any, folder: Path, schema: Schema, params: ParamSchema | None = None) -> None:
     """Save a python model with a signature."""
     signature = ModelSignature(inputs=schema, params=params)
-    mlflow.pyfunc.save_model(str(folder), python_model=model, signature=signature)
+    # Else MLflow looks for them in a process of its own, seconds for each model.
+    needs = ["mlflow"]
+    mlflow.pyfunc.save_model(
+        str(folder), python_model=model, signature=signature, pip_requirements=needs
+    )
 
 
 PARAMS = ParamSchema([ParamSpec("threshold", DataType.double, 0.5)])

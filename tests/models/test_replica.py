@@ -155,6 +155,7 @@ def fitted(tmp_path: Path, estimator: Any) -> Model:
             str(tmp_path / "model"),
             signature=mlflow.models.infer_signature(IRIS.data, IRIS.target),
             serialization_format="cloudpickle",
+            pip_requirements=["scikit-learn"],
         )
         return Model(tmp_path / "model")
 

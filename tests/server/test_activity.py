@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,12 +105,14 @@ def test_silent_work_counts_and_its_end_is_checkpointed(
         terminal_socket = websocket.create_connection(
             f"ws://{host}terminals/websocket/{terminal}", header=authorization
         )
-        kernel_socket.send(json.dumps(execute("import time; time.sleep(12)")))
-        terminal_socket.send(json.dumps(["stdin", "sleep 12\r"]))
+        kernel_socket.send(json.dumps(execute("import time; time.sleep(600)")))
+        terminal_socket.send(json.dumps(["stdin", "sleep 600\r"]))
 
-        wanted = {("kernel", "train.ipynb"), ("terminal", "sleep 12")}
-        wait_until(lambda: wanted in busy_of(plane), what="both to be reported", seconds=20)
-        wait_until(lambda: busy_of(plane)[-1] == set(), what="their end", seconds=40)
+        wanted = {("kernel", "train.ipynb"), ("terminal", "sleep 600")}
+        wait_until(lambda: wanted in busy_of(plane), what="both to be reported", seconds=60)
+        client.post(f"api/kernels/{session['kernel']['id']}/interrupt").raise_for_status()
+        terminal_socket.send(json.dumps(["stdin", "\x03"]))
+        wait_until(lambda: busy_of(plane)[-1] == set(), what="their end", seconds=60)
 
         state.append("stopping")
         wait_until(lambda: any(r["checkpointed"] for r in reports(plane)), what="checkpoints")
@@ -147,11 +148,23 @@ def execute(code: str) -> dict[str, Any]:
     }
 
 
-def test_a_server_without_a_hub_reports_nothing(workspace: Workspace, plane: ControlPlane) -> None:
-    time.sleep(1)
-    assert reports(plane) == []
-    with token_client(workspace) as client:
+@pytest.fixture
+def without_a_hub(plane: ControlPlane, tmp_path: Path) -> Iterator[Workspace]:
+    """A server that no Hub started, begun when nothing was recorded yet."""
+    yield from Workspaces(tmp_path).running(
+        {"PERIJOVE_URL": plane.url, "JUPYTERHUB_API_TOKEN": HUB_TOKEN}
+    )
+
+
+def test_a_server_without_a_hub_reports_nothing(
+    without_a_hub: Workspace, plane: ControlPlane
+) -> None:
+    with token_client(without_a_hub) as client:
         assert client.get("perijove/workspace").json()["idle"] is None
+        # The first report would come before any request is forwarded.
+        assert client.get("perijove/api/jobs").status_code == 200
+    assert plane.seen
+    assert reports(plane) == []
 
 
 def test_a_stranger_sees_nothing_of_the_workspace(workspace: Workspace) -> None:
