@@ -111,7 +111,7 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{path} is a link to {path.readlink()}. Share that file by its own path."
             ) from None
         raise NotebookError(f"{path} cannot be read: {error.strerror}.") from None
-    with os.fdopen(file, "rb") as opened:
+    try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
             raise NotebookError(f"{path} is no file. Choose a notebook (.ipynb).")
@@ -120,7 +120,10 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{path} has {found.st_size / 1e6:.0f} MB; at most {MAX_BYTES // 10**6} are "
                 "shared. Clear large outputs, or put data into a shared folder."
             )
-        content = opened.read()
+        with os.fdopen(file, "rb", closefd=False) as opened:
+            content = opened.read()
+    finally:
+        os.close(file)
     try:
         notebook = json.loads(content)
     except (ValueError, RecursionError):

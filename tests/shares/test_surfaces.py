@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import nbformat
 import pytest
 from click.testing import CliRunner
+from IPython.core.interactiveshell import InteractiveShell
 from nbformat.sign import NotebookNotary
 
 from perijove import copies, shares
@@ -30,6 +33,17 @@ def be(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Be
     monkeypatch.chdir(tmp_path)
     Path("report.ipynb").write_text(json.dumps(NOTEBOOK))
     yield Be(api, monkeypatch)
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """A shell with the magics."""
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "perijove")
+    yield shell
+    shell.history_manager.end_session()
+    InteractiveShell.clear_instance()
 
 
 class Be:
@@ -72,8 +86,56 @@ def test_python_says_what_is_wrong(be: Be) -> None:
         shares.send("report.ipynb", to="grcae")
     with pytest.raises(ApiError, match="one user or one group"):
         shares.send("report.ipynb")
+    with pytest.raises(ApiError, match="'ada' is you yourself"):
+        shares.send("report.ipynb", to="ada")
+    with pytest.raises(ApiError, match=r"'risk' is not a group of yours.*research"):
+        shares.send("report.ipynb", group="risk")
     with pytest.raises(ApiError, match="no such share"):
         shares.take("nothing")
+    assert shares.list() == []
+
+
+def test_a_link_or_a_pipe_is_not_followed(be: Be, tmp_path: Path) -> None:
+    be("ada")
+    # Somebody else could have put it there, for ada to give away her own notebook.
+    Path("planted.ipynb").symlink_to("report.ipynb")
+    with pytest.raises(NotebookError, match=r"a link to report\.ipynb\. Share that file"):
+        shares.send("planted.ipynb", to="grace")
+    Path("broken.ipynb").symlink_to("/etc/nothing")
+    with pytest.raises(NotebookError, match="a link to /etc/nothing"):
+        shares.send("broken.ipynb", to="grace")
+    os.mkfifo("pipe.ipynb")
+    for path in ("pipe.ipynb", tmp_path):
+        with pytest.raises(NotebookError, match="is no file"):
+            shares.send(path, to="grace")
+
+
+def test_100_mb_are_refused_before_they_are_read(be: Be) -> None:
+    be("ada")
+    with Path("large.ipynb").open("wb") as large:
+        large.truncate(100_000_000)
+    with pytest.raises(NotebookError, match=r"large\.ipynb has 100 MB; at most 50 .*Clear large"):
+        shares.send("large.ipynb", to="grace")
+
+
+def test_the_folder_for_copies_leads_nowhere_else(be: Be, tmp_path: Path) -> None:
+    be("ada")
+    sent = shares.send("report.ipynb", to="grace")
+    be("grace")
+    home = tmp_path / "home"
+    home.mkdir()
+    os.environ["HOME"] = str(home)
+    (home / "Shared with me").symlink_to(tmp_path)
+    with pytest.raises(PerijoveError, match=f"out of your home, to {tmp_path}. Remove that link"):
+        shares.take(sent.id)
+    (home / "Shared with me").unlink()
+    (home / "Shared with me").symlink_to("Shared with me")
+    with pytest.raises(OSError, match="exists"):
+        shares.take(sent.id)
+    (home / "Shared with me").unlink()
+    (home / "elsewhere").mkdir()
+    (home / "Shared with me").symlink_to("elsewhere")
+    assert Path(shares.take(sent.id).path).resolve() == home / "elsewhere" / "report.ipynb"
 
 
 def test_the_command_line_does_the_same(be: Be) -> None:
@@ -87,11 +149,99 @@ def test_the_command_line_does_the_same(be: Be) -> None:
     assert "group research" in table
     taken = run(command, ["take", share, "--folder", "here"])
     assert taken.output == "here/report.ipynb is your copy of ada's notebook.\n"
+    mine = shares.send("report.ipynb", to="grace").id
+    be("grace")
+    assert run(command, ["dismiss", mine]).output == f"{mine} is dismissed.\n"
+    assert "Nothing is shared" in run(command, ["list"]).output
+    be("ada")
+    assert "grace (dismissed)" in run(command, ["list"]).output
+    shares.delete(mine)
     assert run(command, ["delete", share]).exit_code == 0
     assert "Nothing is shared" in run(command, ["list"]).output
     wrong = run(command, ["send", "report.ipynb", "--group", "research", "--to", "grace"])
     assert wrong.exit_code == 2
     assert "either --to USER or --group GROUP" in wrong.output
+
+
+def test_the_magic_does_the_same(
+    be: Be, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def share(line: str) -> Any:
+        return shell.run_line_magic("share", line)
+
+    be("ada")
+    sent = share("report.ipynb --to grace --message 'Look at the end' --expires-days 7")
+    assert capsys.readouterr().out == "report.ipynb is shared with grace.\n"
+    assert sent.share.message == "Look at the end"
+    assert (sent.share.expires_at - sent.share.created_at).days == 7
+    id_ = sent.share.id
+    assert f"take it back: %share delete {id_}" in repr(sent)
+    assert "Look at the end" in sent._repr_html_()
+    assert len(share("list")) == len(share("list REPORT --box sent")) == 1
+    assert len(share("list --box received")) == 0
+
+    be("grace")
+    taken = share(f"take {id_} --folder mine")
+    assert taken.path == "mine/report.ipynb"
+    assert "from: ada" in repr(taken)
+    share(f"dismiss {id_}")
+    assert len(share("list")) == 0
+    assert Path(taken.path).exists()
+
+    be("ada")
+    assert "grace (dismissed)" in repr(share("list"))
+    share(f"delete {id_}")
+    assert len(share("list")) == 0
+    assert capsys.readouterr().out == f"{id_} is dismissed.\n{id_} is no longer shared.\n"
+
+
+def test_the_magic_shares_the_notebook_it_stands_in_as_it_was_saved(
+    be: Be, shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be("ada")
+    monkeypatch.setenv("JPY_SESSION_NAME", str(Path.cwd() / "report.ipynb"))
+    content = {**NOTEBOOK, "cells": [{**NOTEBOOK["cells"][0], "source": "%share --group research"}]}
+    Path("report.ipynb").write_text(json.dumps(content))
+    assert shell.run_cell("%share --group research", store_history=True).success
+    [share] = shares.list()
+    assert (share.name, share.group) == ("report.ipynb", "research")
+    unsaved = shell.run_cell("%share --to grace", store_history=True).error_in_exec
+    assert "%share takes only what is saved" in str(unsaved)
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    unknown = shell.run_cell("%share --to grace").error_in_exec
+    assert "Say it: %share NOTEBOOK.ipynb --to USER" in str(unknown)
+    monkeypatch.setenv("PERIJOVE_RUN_ID", "x")
+    assert shell.run_cell("%share report.ipynb --to grace").result is None
+    assert len(shares.list()) == 1
+
+
+def test_the_magic_says_in_one_line_what_is_wrong(
+    be: Be, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    be("ada")
+    Path("x\u202egpj.ipynb").write_text(json.dumps(NOTEBOOK))
+    for line, told in (
+        ("report.ipynb", "either --to USER or --group GROUP. Usage: %share"),
+        ("report.ipynb --to grace --group research", "either --to USER or --group GROUP"),
+        ("report.ipynb --to ada", "'ada' is you yourself. [receiver] Name somebody else"),
+        ("report.ipynb --to research", "There is no user 'research'. [receiver] It is a group"),
+        ("report.ipynb --to nobody-here", "There is no user 'nobody-here'. [receiver] Check"),
+        ("report.ipynb --group risk", "'risk' is not a group of yours. [group] Name one of"),
+        ("report.ipynb --to grace --expires-days 0", "'expires_days' is wrong"),
+        ("report.ipynb --to grace --expires-days x", "--expires-days must be a whole number"),
+        ("x\u202egpj.ipynb --to grace", "without U+202E, which cannot be seen"),
+        ("missing.ipynb --to grace", "missing.ipynb cannot be read"),
+        ("list --box lost", "--box must be received or sent, not 'lost'"),
+        ("dismiss", "Something is missing. Usage: %share dismiss ID"),
+        ("dismiss nothing", "There is no such share."),
+        ("delete nothing", "There is no such share."),
+        ("take nothing", "There is no such share."),
+    ):
+        assert not shell.run_cell(f"%share {line}").success, line
+        out = capsys.readouterr().out
+        assert told in out, (line, out)
+        assert len(out.strip().splitlines()) == 1
+    assert shares.list() == []
 
 
 @pytest.fixture
@@ -151,10 +301,17 @@ def test_where_no_folder_can_be_the_server_says_so(
 ) -> None:
     with api.client("ada") as ada:
         share = ada.post("/shares", json=body(receiver="grace")).json()["id"]
-    (tmp_path / "home" / "Shared with me").write_text("a file in the way")
+    place = tmp_path / "home" / "Shared with me"
+    place.write_text("a file in the way")
     answer = browser.post(f"perijove/shares/{share}/take")
     assert answer.status_code == 409
     assert "File exists" in answer.json()["detail"]
+    place.unlink()
+    place.symlink_to(tmp_path)
+    answer = browser.post(f"perijove/shares/{share}/take")
+    assert answer.status_code == 409
+    assert f"leads out of your home, to {tmp_path}" in answer.json()["detail"]
+    assert not (tmp_path / "report.ipynb").exists()
 
 
 def test_a_damaged_row_gives_no_way_out_of_the_folder(

@@ -107,7 +107,10 @@ class JobMagics:
         if _in_a_run():
             say("This is a job's run: nothing to promote.")
             return None
-        here = None if given["--path"] else standing_in(self._shell)
+        named = "%promote --path NOTEBOOK.ipynb"
+        here = None
+        if not given["--path"]:
+            here = standing_in(self._shell, magic="%promote", named=named)
         notebook = here.content if here else Path(given["--path"])
         warnings = jobs.inspect(notebook).warnings
         job = jobs.create(

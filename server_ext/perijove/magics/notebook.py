@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 #: Seconds the server may take to answer.
 TIMEOUT = 10
 
-UNKNOWN = "Perijove cannot tell which notebook this is. Say it: %promote --path NOTEBOOK.ipynb"
+UNKNOWN = "Perijove cannot tell which notebook this is. Say it: {named}"
 UNSAVED = (
-    "The notebook has changes that are not saved, and only what is saved is promoted. "
-    "Save it (Ctrl+S) and run %promote again."
+    "The notebook has changes that are not saved, and {magic} takes only what is saved. "
+    "Save it (Ctrl+S) and run {magic} again."
 )
 
 
@@ -35,17 +35,18 @@ class Saved:
     path: str
 
 
-def standing_in(shell: InteractiveShell) -> Saved:
+def standing_in(shell: InteractiveShell, *, magic: str, named: str) -> Saved:
     """Return the notebook the kernel belongs to, as it was saved.
 
     The server is asked first: it knows of a rename since the kernel started, which the
-    environment does not. Raises ``NotebookError`` with the fix, also for unsaved changes as far
-    as a kernel can see them.
+    environment does not. ``magic`` is who asks, and ``named`` how it is told of a notebook.
+    Raises ``NotebookError`` with the fix, also for unsaved changes as far as a kernel can see
+    them.
     """
     found = _from_server(shell) or _from_disk()
     if found is None:
-        raise NotebookError(UNKNOWN)
-    _check_saved(shell, found)
+        raise NotebookError(UNKNOWN.format(named=named))
+    _check_saved(shell, found, magic)
     return found
 
 
@@ -85,14 +86,14 @@ def _session_path(sessions: Any, kernel: str) -> str | None:
     return None
 
 
-def _check_saved(shell: InteractiveShell, found: Saved) -> None:
+def _check_saved(shell: InteractiveShell, found: Saved, magic: str) -> None:
     """Refuse when the cell that runs now is not in the saved notebook."""
     history = shell.history_manager
     running = history.input_hist_raw[-1].strip() if history is not None else ""
     cells = found.content.get("cells") or []
     saved = {"".join(cell.get("source", "")).strip() for cell in cells}
     if running and running not in saved:
-        raise NotebookError(UNSAVED)
+        raise NotebookError(UNSAVED.format(magic=magic))
 
 
 def _kernel_id(shell: InteractiveShell) -> str | None:
