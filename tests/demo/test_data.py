@@ -25,6 +25,20 @@ def test_the_whole_set_is_there_with_readable_names(tmp_path):
     assert sum(row[-1] == "malignant" for row in rows) == 212
 
 
+def test_it_is_what_scikit_learn_gives(tmp_path):
+    from sklearn.datasets import load_breast_cancer
+
+    wanted = load_breast_cancer()
+    build(tmp_path / "demo.sqlite")
+    with closing(sqlite3.connect(tmp_path / "demo.sqlite")) as connection:
+        cursor = connection.execute("select * from breast_cancer")
+        names = [column[0].replace("_", " ") for column in cursor.description]
+        rows = cursor.fetchall()
+    assert names[:-1] == list(wanted.feature_names)
+    assert [list(row[:-1]) for row in rows] == wanted.data.tolist()
+    assert [row[-1] for row in rows] == list(wanted.target_names[wanted.target])
+
+
 def test_building_again_changes_nothing(tmp_path):
     path = tmp_path / "demo.sqlite"
     build(path)
