@@ -10,8 +10,10 @@ import threading
 from pathlib import Path
 
 import httpx
+import pytest
 
-from perijove_hub.launch import Kind, Phase, Workload
+from perijove_hub.engine.exceptions import EngineDown
+from perijove_hub.launch import Kind, LaunchError, Phase, Workload
 from perijove_hub.store.models import ReplicaRow
 from tests.fixtures.processes import process, wait_until
 from tests.models.conftest import Serving
@@ -153,6 +155,26 @@ def test_replicas_nobody_asked_for_are_ended(serving: Serving) -> None:
         what="the stranger's end",
     )
     assert serving.launcher.poll("run-1").phase is Phase.running, "runs are not our concern"
+
+
+def test_what_keeps_a_replica_from_starting_is_said(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(error: Exception) -> None:
+        def start(workload: Workload) -> None:
+            raise error
+
+        monkeypatch.setattr(serving.launcher, "start", start)
+
+    fails(EngineDown("No Docker engine answers."))
+    serving.deploy("ada", "slow")
+    said = "No Docker engine answers. Trying again."
+    serving.until(lambda: serving.show("slow")["reason"] == said, what="the engine's absence")
+    fails(LaunchError("the image is not on this Docker engine"))
+    said = "could not be started: the image is not on this Docker engine. Starting again"
+    serving.until(lambda: said in str(serving.show("slow")["reason"]), what="the reason")
+    monkeypatch.undo()
+    serving.until(lambda: serving.show("slow")["state"] == "ready", what="it is started")
 
 
 def test_a_model_that_always_dies_is_given_up_with_the_reason(serving: Serving) -> None:

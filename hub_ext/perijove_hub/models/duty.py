@@ -16,9 +16,10 @@ from sqlalchemy import select
 
 from perijove.types.models import DeploymentState
 from perijove_hub.context import Context
+from perijove_hub.engine.exceptions import EngineDown
 from perijove_hub.exceptions import Invalid, Unavailable
 from perijove_hub.images import service as images
-from perijove_hub.launch import Launcher, NameTaken, Phase, Status
+from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status
 from perijove_hub.models import ledger, replica
 from perijove_hub.models.files import CannotFetch, ModelFiles
 from perijove_hub.models.registry import Registry
@@ -154,6 +155,12 @@ class DeploymentDuty:
             self._launcher.start(workload)
         except NameTaken:
             return  # another worker was faster: the next look adopts it
+        except EngineDown as error:
+            self._explain(deployment, f"{error} Trying again.")
+            return
+        except LaunchError as error:
+            self._lost(row, f"The replica could not be started: {error}")
+            return
         log.info("started %s for deployment %s", row.workload, deployment.name)
 
     def _image(self, deployment: DeploymentRow) -> str | None:
