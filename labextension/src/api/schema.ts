@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/services/perijove/api/v1/builds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Builds
+         * @description List the builds the caller asked for, newest first.
+         */
+        get: operations["list_builds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/builds/{build_id}": {
         parameters: {
             query?: never;
@@ -828,6 +848,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/shares/{share_id}/dismiss": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Dismiss Share
+         * @description See no more what the caller was given; copies that were taken stay.
+         */
+        post: operations["dismiss_share"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/shares/{share_id}/notebook": {
         parameters: {
             query?: never;
@@ -1590,6 +1630,11 @@ export interface components {
              */
             larger?: string | null;
             /**
+             * Reason
+             * @description Why it is stopping, where that is not that nobody uses it.
+             */
+            reason?: string | null;
+            /**
              * Server
              * @default
              */
@@ -1769,6 +1814,11 @@ export interface components {
              * @default []
              */
             interfaces: string[];
+            /**
+             * Removed At
+             * @description When it was removed from the engine, to free its disk; ``spec`` stays to build it again.
+             */
+            removed_at?: string | null;
             /** Size Bytes */
             size_bytes?: number | null;
             /**
@@ -2176,6 +2226,13 @@ export interface components {
             name: string;
             /** Version */
             version: string;
+        };
+        /** Page[Build] */
+        Page_Build_: {
+            /** Items */
+            items: components["schemas"]["Build"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
         };
         /** Page[DatasetSummary] */
         Page_DatasetSummary_: {
@@ -2655,6 +2712,11 @@ export interface components {
              */
             created_at: string;
             /**
+             * Dismissed
+             * @description Whether the one user it was for has dismissed it, so that there is nothing to take.
+             */
+            dismissed: boolean;
+            /**
              * Expires At
              * Format: date-time
              */
@@ -3025,6 +3087,40 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_builds: {
+        parameters: {
+            query?: {
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Build_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     get_build: {
         parameters: {
             query?: never;
@@ -4671,6 +4767,35 @@ export interface operations {
         };
     };
     delete_share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                share_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    dismiss_share: {
         parameters: {
             query?: never;
             header?: never;

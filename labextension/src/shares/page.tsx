@@ -1,5 +1,5 @@
-import { Notification } from '@jupyterlab/apputils';
-import { useState, type ReactElement } from 'react';
+import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import { useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
 
 import { asProblem } from '../api/requests';
 import type { Box, Share } from '../api/types';
@@ -9,11 +9,11 @@ import { Moment } from '../ui/moment';
 import { PageFrame, Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
 import { Empty } from '../ui/states';
-import { deleteShare, listShares } from './requests';
+import { deleteShare, dismissShare, listShares } from './requests';
 
 /** Notebooks that others share with the user, and those the user shares. */
 export function SharesPage(): ReactElement {
-  const { actions, trans } = usePerijove();
+  const { trans } = usePerijove();
   const [words, setWords] = useState('');
   return (
     <PageFrame
@@ -23,40 +23,17 @@ export function SharesPage(): ReactElement {
     >
       <Search label={trans.__('Search shared notebooks')} onSearch={setWords} />
       <Section title={trans.__('Shared with me')}>
-        <Shares
-          box="received"
-          words={words}
-          empty={trans.__('Nobody has shared a notebook with you yet')}
-          action={{
-            label: trans.__('Open a copy'),
-            run: share => actions.takeShare(share.id)
-          }}
-        />
+        <Shares box="received" words={words} />
       </Section>
       <Section title={trans.__('Shared by me')}>
-        <Shares
-          box="sent"
-          words={words}
-          empty={trans.__('Right-click a notebook in the file browser and choose “Share…”')}
-          action={{ label: trans.__('Stop sharing'), run: null }}
-        />
+        <Shares box="sent" words={words} />
       </Section>
     </PageFrame>
   );
 }
 
-function Shares({
-  box,
-  words,
-  empty,
-  action
-}: {
-  box: Box;
-  words: string;
-  empty: string;
-  action: { label: string; run: ((share: Share) => Promise<void>) | null };
-}): ReactElement {
-  const { api, trans } = usePerijove();
+function Shares({ box, words }: { box: Box; words: string }): ReactElement {
+  const { actions, api, trans } = usePerijove();
   const [limit, setLimit] = useState(STEP);
   const shares = usePolled(
     `shares?box=${box}&q=${words}&limit=${limit}`,
@@ -64,15 +41,12 @@ function Shares({
     { interval: 15_000 }
   );
   const [busy, setBusy] = useState<string>();
-  const act = async (share: Share): Promise<void> => {
+  const place = useRef<HTMLDivElement>(null);
+
+  const act = async (share: Share, action: () => Promise<void>): Promise<void> => {
     setBusy(share.id);
     try {
-      if (action.run) {
-        await action.run(share);
-      } else {
-        await deleteShare(api, share.id);
-        shares.refresh();
-      }
+      await action();
     } catch (error) {
       const { detail, title, fix } = asProblem(error);
       Notification.error([detail ?? title, fix].filter(Boolean).join(' '));
@@ -80,34 +54,144 @@ function Shares({
       setBusy(undefined);
     }
   };
+  const open = (share: Share): Promise<void> => act(share, () => actions.takeShare(share.id));
+  const leave = async (share: Share, row: Element | null): Promise<void> => {
+    // The row goes, and with it the focus: the next one gets it, else the section.
+    const next = row?.nextElementSibling ?? row?.previousElementSibling;
+    const sure = await confirmed(
+      box === 'received'
+        ? {
+            title: trans.__('Dismiss %1?', share.name),
+            body: trans.__('You will not see it here again. A copy that you opened stays.'),
+            yes: trans.__('Dismiss')
+          }
+        : {
+            title: trans.__('Stop sharing %1?', share.name),
+            body: trans.__('Nobody can take a copy any more. Copies that were taken stay.'),
+            yes: trans.__('Stop sharing')
+          }
+    );
+    if (sure) {
+      await act(share, async () => {
+        await (box === 'received' ? dismissShare : deleteShare)(api, share.id);
+        shares.refresh();
+        (next?.querySelector<HTMLElement>('[data-row]') ?? place.current)?.focus();
+      });
+    }
+  };
+
+  const noMatch = trans.__('No shared notebook matches “%1”', words);
+  const received = trans.__('Nobody has shared a notebook with you yet');
+  const empty =
+    box === 'received' ? (
+      <Empty title={words ? noMatch : received} />
+    ) : (
+      <Empty
+        title={words ? noMatch : trans.__('You share no notebook yet')}
+        code={words ? undefined : '%share --to NAME'}
+      >
+        {!words &&
+          trans.__(
+            'Right-click one in the file browser and choose “Share…”, or share from a cell:'
+          )}
+      </Empty>
+    );
   return (
-    <List
-      label={box === 'received' ? trans.__('Shared with me') : trans.__('Shared by me')}
-      polled={shares}
-      limit={limit}
-      onMore={setLimit}
-      empty={<Empty title={words ? trans.__('No shared notebook matches “%1”', words) : empty} />}
-      render={share => (
-        <li className="pj-Share" key={share.id}>
-          <div className="pj-Share-what">
-            <strong>{share.name}</strong>
-            <span className="pj-Facts">
-              {box === 'received'
-                ? trans.__('from %1', share.sender)
-                : trans.__('with %1', share.group ?? share.receiver ?? '')}
-              {share.image && ` · ${share.image}`} · <Moment at={share.created_at} />
-            </span>
-            {share.message && <p className="pj-Share-message">{share.message}</p>}
-          </div>
+    <div className="pj-Shares" ref={place} tabIndex={-1}>
+      <List
+        label={box === 'received' ? trans.__('Shared with me') : trans.__('Shared by me')}
+        polled={shares}
+        limit={limit}
+        onMore={setLimit}
+        empty={empty}
+        render={share => (
+          <ShareRow
+            key={share.id}
+            share={share}
+            box={box}
+            busy={busy === share.id}
+            onOpen={() => void open(share)}
+            onLeave={row => void leave(share, row)}
+          />
+        )}
+      />
+    </div>
+  );
+}
+
+/** One share; arrow keys move between rows, and Delete is the row's own way out. */
+function ShareRow({
+  share,
+  box,
+  busy,
+  onOpen,
+  onLeave
+}: {
+  share: Share;
+  box: Box;
+  busy: boolean;
+  onOpen: () => void;
+  onLeave: (row: Element | null) => void;
+}): ReactElement {
+  const { trans } = usePerijove();
+  const received = box === 'received';
+  const onKeyDown = (event: KeyboardEvent<HTMLElement>): void => {
+    if (event.key === 'Delete' && !busy) {
+      event.preventDefault();
+      onLeave(event.currentTarget);
+    }
+  };
+  return (
+    <li className="pj-Share" aria-busy={busy} onKeyDown={onKeyDown}>
+      <div className="pj-Share-what">
+        {/* A name may be written from right to left: what follows it is not. */}
+        <strong>
+          <bdi>{share.name}</bdi>
+        </strong>
+        <span className="pj-Facts">
+          {received
+            ? trans.__('from %1', share.sender)
+            : trans.__('with %1', share.group ?? share.receiver ?? '')}
+          {!received && share.dismissed && ` · ${trans.__('dismissed')}`}
+          {share.image && ` · ${share.image}`} · <Moment at={share.created_at} />
+        </span>
+        {share.message && (
+          <p className="pj-Share-message">
+            <bdi>{share.message}</bdi>
+          </p>
+        )}
+      </div>
+      <span className="pj-Share-actions">
+        {received && (
           <button
             className="pj-Button"
-            disabled={busy === share.id}
-            onClick={() => void act(share)}
+            data-row
+            aria-label={trans.__('Open a copy of %1', share.name)}
+            aria-disabled={busy}
+            onClick={() => !busy && onOpen()}
           >
-            {action.label}
+            {trans.__('Open a copy')}
           </button>
-        </li>
-      )}
-    />
+        )}
+        <button
+          className="pj-Button"
+          {...(!received && { 'data-row': true })}
+          aria-label={
+            received ? trans.__('Dismiss %1', share.name) : trans.__('Stop sharing %1', share.name)
+          }
+          aria-disabled={busy}
+          onClick={event => !busy && onLeave(event.currentTarget.closest('li'))}
+        >
+          {received ? trans.__('Dismiss…') : trans.__('Stop sharing…')}
+        </button>
+      </span>
+    </li>
   );
+}
+
+async function confirmed(ask: { title: string; body: string; yes: string }): Promise<boolean> {
+  const { title, body, yes } = ask;
+  const buttons = [Dialog.cancelButton(), Dialog.warnButton({ label: yes })];
+  const { button } = await showDialog({ title, body, buttons });
+  return button.accept;
 }

@@ -21,6 +21,10 @@ export const listShares = (api: IApi, box: Box, q: string, limit: number): Promi
 export const createShare = (api: IApi, body: ShareCreate, key: string): Promise<Share> =>
   api.answer(api.client.POST('/shares', { body, params: { header: { 'idempotency-key': key } } }));
 
+/** See a share no more that was given to the caller: who has a copy keeps it. */
+export const dismissShare = (api: IApi, id: string): Promise<unknown> =>
+  api.answer(api.client.POST('/shares/{share_id}/dismiss', { params: { path: { share_id: id } } }));
+
 /** Take a share back: who has a copy keeps it. */
 export const deleteShare = (api: IApi, id: string): Promise<unknown> =>
   api.answer(api.client.DELETE('/shares/{share_id}', { params: { path: { share_id: id } } }));
