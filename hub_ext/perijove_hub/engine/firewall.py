@@ -33,6 +33,8 @@ CLOSED = (
     "224.0.0.0/4",
     "240.0.0.0/4",
 )
+#: Whether packets from one port of a bridge to another come past the firewall at all.
+_BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 _HOOKS = {"moved": "prerouting", "forward": "forward", "input": "input"}
 _SBIN = "/usr/sbin:/sbin"
 
@@ -48,12 +50,19 @@ def enforce(names: Names, topology: Topology | None, allow: Sequence[str]) -> No
             f"the containers' bridge {names.bridge} is not on this machine: the Docker engine "
             "has to run on the machine of the control plane, for its network to be closed."
         )
+    if not _sees_neighbours():
+        raise StartError(
+            "containers would reach each other: this machine's bridges pass the firewall by. Run "
+            "`sysctl -w net.bridge.bridge-nf-call-iptables=1`, and see that it stays so."
+        )
     entries = [Allowed.parse(entry) for entry in allow]
     _nft(table(names, topology, entries, _resolvers()))
 
 
 def in_force(names: Names) -> bool:
     """Tell whether the whole table is there; false too for who may not look."""
+    if not _sees_neighbours():
+        return False
     try:
         listed = json.loads(_nft("", "-j", "list", "table", "inet", _table(names)))["nftables"]
     except (StartError, ValueError):
@@ -148,6 +157,15 @@ def _mark(rules: int) -> str:
 
 def _table(names: Names) -> str:
     return f"perijove_{names.key}"
+
+
+def _sees_neighbours() -> bool:
+    """Tell whether what one container sends to another meets the table."""
+    try:
+        return _BRIDGED.read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        # Before the engine has made its first bridge.
+        return False
 
 
 def _resolvers() -> list[str]:

@@ -17,7 +17,7 @@ from traitlets import Unicode, default
 
 from perijove_hub import files
 from perijove_hub.context import Context, Topology
-from perijove_hub.engine import Names, Sandbox, firewall, memory
+from perijove_hub.engine import Names, Sandbox, firewall, memory, network
 from perijove_hub.engine.client import EngineDown, connect, reaching
 from perijove_hub.engine.sandbox import HOME
 from perijove_hub.hub.cannot import CannotStart
@@ -275,6 +275,7 @@ class PerijoveDockerSpawner(Starting, DockerSpawner):  # type: ignore[misc]
                 environment=environment,
                 labels=sandbox.labels,
                 host_config=api.create_host_config(**sandbox.host_config()),
+                networking_config=network.place(api, sandbox.network),
             )["Id"]
             return str(made)
 

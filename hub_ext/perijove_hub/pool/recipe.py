@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from perijove.types.images import ImageState
 from perijove_hub import files
 from perijove_hub.context import Context
-from perijove_hub.engine import Mount, Names, Sandbox
+from perijove_hub.engine import Mount, Names, Sandbox, network
 from perijove_hub.engine.sandbox import GID, HOME, UID
 from perijove_hub.settings import SizeSettings
 from perijove_hub.store.models import ImageRow, ImageVersionRow
@@ -69,6 +69,7 @@ class Recipe:
             user=box.user,
             labels={**names.labels, "perijove.kind": "pool", "perijove.slot": slot},
             host_config=api.create_host_config(**config),
+            networking_config=network.place(api, self.network),
         )
         return str(created["Id"])
 
