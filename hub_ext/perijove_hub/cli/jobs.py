@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from perijove import jobs as api
 from perijove.magics.display import Listing
 from perijove.types.base import Visibility
 from perijove.types.jobs import Job, Run, RunState
+
+#: What moves a cursor or renames a window; colours (SGR) and carriage returns do no harm.
+_CONTROLS = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _OWNER = click.option("--owner", help="Whose job, where several have the name.")
@@ -141,7 +145,8 @@ def show(name: str, owner: str | None, as_json: bool) -> None:
 def logs(name: str, run_id: str | None, owner: str | None) -> None:
     """Print the log of the job NAME's last run."""
     for text in api.logs(name, run=run_id, owner=owner):
-        click.echo(text, nl=False)
+        # Colours pass; what else a notebook sends to the terminal of whoever reads this does not.
+        click.echo(_CONTROLS.sub("\ufffd", text), nl=False)
 
 
 @jobs.command()

@@ -15,10 +15,21 @@ from perijove_hub.paths import DataDirError
 from perijove_hub.settings import SettingsError
 
 
+class _Entries(logging.Formatter):
+    """Sets in the further lines of a message: what it quotes of strangers passes for no entry."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Write the message without control characters."""
+        from perijove_hub.launch import plain
+
+        message = super().formatMessage(record)
+        return plain.text(message, len(message)).replace("\n", "\n    ")
+
+
 def _open(data_dir: Path, config: Path | None) -> Context:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Entries("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # Its INFO lines hold whole URLs of every request.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:

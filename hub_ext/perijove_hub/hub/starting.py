@@ -223,8 +223,11 @@ class Starting:
         async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             while True:
                 try:
-                    if (await client.get(url)).status_code < 500:
-                        return
+                    # No more than the headers: what stands there may be the user's own code, and
+                    # its answer without an end.
+                    async with client.stream("GET", url) as answer:
+                        if answer.status_code < 500:
+                            return
                 except httpx.HTTPError:
                     pass
                 if asyncio.get_running_loop().time() - looked > DEAD_LOOK:

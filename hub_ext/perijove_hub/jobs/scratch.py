@@ -17,8 +17,9 @@ OUTPUT, EVENTS = "output.ipynb", "events.jsonl"
 
 #: Most bytes of an output notebook that are kept.
 MAX_OUTPUT = 256 * 2**20
-#: Most bytes of events read at once.
-MAX_EVENTS = 2**20
+#: Most bytes of events read at once, and of all the events of a run: a notebook of ten thousand
+#: cells has two million.
+MAX_EVENTS, MOST_EVENTS = 2**20, 16 * 2**20
 
 
 def prepare(root: Path, name: str, *, notebook: bytes, parameters: dict[str, Any]) -> Path:
@@ -63,7 +64,10 @@ class Events:
     def update(self) -> bool:
         """Read on; tell whether progress has changed."""
         before = self.progress
-        while content := plain.read(self._path, self._offset, MAX_EVENTS) or b"":
+        while self._offset < MOST_EVENTS:
+            content = plain.read(self._path, self._offset, MAX_EVENTS)
+            if not content:
+                break
             whole, newline, _ = content.rpartition(b"\n")
             if not newline:
                 # A line still being written, or one too long to be an event.
@@ -79,14 +83,14 @@ class Events:
             event = json.loads(line)
             match event["event"]:
                 case "started":
-                    self._progress(cells_total=int(event["cells_total"]))
+                    self._progress(cells_total=_number(event["cells_total"]))
                 case "cell":
-                    self._progress(current_cell=str(event["line"])[:255])
+                    self._progress(current_cell=plain.text(event["line"], 255))
                 case "done":
-                    self._progress(cells_done=int(event["number"]), current_cell="")
+                    self._progress(cells_done=_number(event["number"]), current_cell="")
                 case "ended":
                     self.outcome = _outcome(event)
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return
 
     def _progress(self, **changed: int | str) -> None:
@@ -97,7 +101,15 @@ def _outcome(event: dict[str, Any]) -> Outcome:
     cell, line = event.get("cell"), event.get("line")
     return Outcome(
         Ending(event["ending"]),
-        cell=int(cell) if cell is not None else None,
-        error=str(event.get("error", ""))[:500],
-        line=int(line) if line is not None else None,
+        cell=_number(cell) if cell is not None else None,
+        error=plain.text(event.get("error", ""), 500),
+        line=_number(line) if line is not None else None,
     )
+
+
+def _number(said: Any) -> int:
+    """Return a count that a database can hold; raises ``ValueError`` for others."""
+    number = int(said)
+    if not 0 <= number < 2**31:
+        raise ValueError
+    return number

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from typing import Any
 
-#: Seconds it has to answer.
-TIMEOUT = 3.0
+#: Seconds it has to answer, and most bytes of the answer: a user's code may stand behind it.
+TIMEOUT, LINE = 3.0, 65_536
 
 
 class NoAnswer(Exception):
@@ -25,14 +26,25 @@ def ask(address: str, port: int, secret: str, what: str) -> dict[str, Any]:
     try:
         with socket.create_connection((address, port), timeout=TIMEOUT) as link:
             link.sendall(request.encode())
-            with link.makefile("rb") as file:
-                line = file.readline(65_536)
+            line = _line(link, time.monotonic() + TIMEOUT)
     except OSError as error:
         raise NoAnswer(f"{address}:{port}: {error}") from None
     try:
         answer = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NoAnswer(f"{address}:{port} did not answer as a kernel does") from None
     if not isinstance(answer, dict) or answer.get("ok") is not True:
         raise NoAnswer(f"{address}:{port} refused")
     return answer
+
+
+def _line(link: socket.socket, deadline: float) -> bytes:
+    """Read a line, in however many pieces it comes. Raises ``OSError`` at the deadline."""
+    line = b""
+    while not line.endswith(b"\n") and len(line) < LINE:
+        link.settimeout(max(deadline - time.monotonic(), 0.001))
+        piece = link.recv(LINE)
+        if not piece:
+            break
+        line += piece
+    return line

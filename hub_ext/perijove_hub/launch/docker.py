@@ -23,7 +23,7 @@ from typing import Any
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from perijove_hub.context import Context
-from perijove_hub.engine import Mount, Names, Sandbox, firewall
+from perijove_hub.engine import Mount, Names, Sandbox, firewall, network
 from perijove_hub.engine.client import connect, reaching
 from perijove_hub.engine.exceptions import EngineDown
 from perijove_hub.engine.ready import IMAGE
@@ -260,6 +260,7 @@ class DockerLauncher:
             },
             stop_timeout=round(workload.grace_s + SLACK),
             host_config=self._api.create_host_config(**box.host_config()),
+            networking_config=network.place(self._api, box.network),
         )
         return str(created["Id"])
 
@@ -387,6 +388,9 @@ def _said(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads(plain.read(folder / "end", 0, 4096) or b"")
         code, peak = document["exit_code"], document["peak"]
+        # What no process ends with, and no machine has, would not fit into a database.
+        if abs(code) > 255 or not (peak is None or 0 <= peak < 2**60):
+            raise ValueError
         return {
             "exit_code": int(code),
             "cause": {"timeout": "timeout", "terminated": "engine"}.get(document["cause"]),
@@ -432,9 +436,9 @@ def _created(found: dict[str, Any]) -> float:
 
 
 def _address(found: dict[str, Any]) -> str | None:
-    for network in found["NetworkSettings"]["Networks"].values():
-        if network["IPAddress"]:
-            return str(network["IPAddress"])
+    for one in found["NetworkSettings"]["Networks"].values():
+        if one["IPAddress"]:
+            return str(one["IPAddress"])
     return None
 
 

@@ -1,12 +1,26 @@
-"""Read and delete files that untrusted code may have put there."""
+"""Read and delete files that untrusted code may have put there, and read what it says."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
 from pathlib import Path
+
+#: What ends a line early, moves a terminal's cursor, or is no character at all; a database may
+#: refuse to store it.
+_UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def text(said: object, most: int) -> str:
+    """Return at most ``most`` characters of what untrusted code said, fit to store and show.
+
+    Tabs and line feeds stay; every other control character, and half of a surrogate pair,
+    becomes U+FFFD.
+    """
+    return _UNSHOWN.sub("\ufffd", str(said)[:most])
 
 
 def read(path: Path, offset: int, limit: int) -> bytes | None:

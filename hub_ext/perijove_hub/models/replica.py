@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -83,16 +84,24 @@ def address(launcher: Launcher, status: Status) -> str | None:
     if not port.isdigit() or not 1024 <= int(port) <= 65535:
         return None
     found = f"{status.address}:{PORT}" if status.address else f"{LOOPBACK}:{port}"
+    return found if asyncio.run(_answers(found, name)) else None
+
+
+async def _answers(address: str, name: str) -> bool:
+    """Tell whether a replica is there, in two seconds at most and without its answer's body.
+
+    A model's code may be what answers: byte by byte, or without an end.
+    """
+    headers = {"perijove-replica": name}
     try:
-        response = httpx.get(
-            f"http://{found}/ping",
-            headers={"perijove-replica": name},
-            timeout=2,
-            trust_env=False,
-        )
-    except httpx.HTTPError:
-        return None
-    return found if response.status_code == 200 else None
+        async with (
+            asyncio.timeout(2),
+            httpx.AsyncClient(trust_env=False) as client,
+            client.stream("GET", f"http://{address}/ping", headers=headers) as response,
+        ):
+            return response.status_code == 200
+    except (httpx.HTTPError, TimeoutError):
+        return False
 
 
 def cause(launcher: Launcher, status: Status, *, memory_mb: int) -> str:
@@ -100,7 +109,7 @@ def cause(launcher: Launcher, status: Status, *, memory_mb: int) -> str:
     if status.cause == "memory":
         return f"The replica used more than its {memory_mb} MiB of memory"
     if error := announced(launcher, status.name).get("error"):
-        return f"The model could not be loaded: {error[:500]}"
+        return f"The model could not be loaded: {plain.text(error, 500)}"
     if status.cause == "stopped":
         return "The replica was stopped"
     if status.exit_code is None:
@@ -119,4 +128,4 @@ def _last_line(launcher: Launcher, name: str) -> str:
             break
         offset, tail = following, (tail + chunk)[-_LOG_BYTES:]
     lines = [line for line in tail.decode("utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip()[:300] if lines else ""
+    return plain.text(lines[-1].strip(), 300) if lines else ""
