@@ -84,6 +84,23 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_parts(browser: Browser) -
     assert answer.headers["cache-control"] == "no-store"
 
 
+def test_a_script_of_another_page_reads_nothing_in_a_persons_name(browser: Browser) -> None:
+    # Every workspace serves pages of this origin, and what is in them is its user's.
+    browser.log_in("ada")
+    opened = browser.follow(browser.get(f"{PREFIX}/api/v1/whoami"))
+    assert opened.status_code == 200
+    for mode in ("cors", "same-origin", "no-cors", "websocket"):
+        answer = browser.get(f"{PREFIX}/api/v1/whoami", **{"Sec-Fetch-Mode": mode})
+        assert answer.status_code == 403, mode
+        assert "ada" not in answer.text
+    # Nor does a page that opens this one in a window, where there is no frame to refuse.
+    for path in ("/api/v1/whoami", "/admin", "/api/health"):
+        answer = browser.get(PREFIX + path, **{"Sec-Fetch-Mode": "navigate"})
+        policy = answer.headers["content-security-policy"].split("; ")
+        assert "default-src 'none'" in policy
+        assert any(one == "sandbox" or one == "sandbox allow-forms" for one in policy)
+
+
 def test_programs_are_answered_401_instead_of_being_sent_to_a_login(browser: Browser) -> None:
     for headers in ({"Accept": "*/*"}, {"Sec-Fetch-Mode": "cors"}, {"Authorization": "Bearer x"}):
         answer = browser.get(f"{PREFIX}/api/v1/whoami", **headers)

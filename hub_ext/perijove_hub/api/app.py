@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perijove.types.base import Principal
 from perijove_hub import __version__
@@ -32,6 +34,28 @@ PREFIX = "/services/perijove"
 API = f"{PREFIX}/api/v1"
 
 
+class Apart:
+    """Makes every answer without a policy of its own a page of no origin.
+
+    Whoever opens it as a page of its own could else read it from any other page of this origin,
+    and every workspace serves pages of this origin.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything through, with the header."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Content-Security-Policy", "sandbox; default-src 'none'")
+            await send(message)
+
+        await self.app(scope, receive, sending)
+
+
 def create_app(context: Context | None) -> FastAPI:
     """Build the API; without a context it only describes itself, for ``openapi.json``."""
 
@@ -51,6 +75,7 @@ def create_app(context: Context | None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
+    app.add_middleware(Apart)
     for router in (
         catalog,
         culling,

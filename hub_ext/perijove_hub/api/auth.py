@@ -25,14 +25,15 @@ async def caller(request: Request) -> Principal:
     """Identify the sender of a request.
 
     A token in ``Authorization`` may do anything it has scopes for; a browser's cookie only
-    reads, so that no page of another user can write in someone's name.
+    opens pages, so that no page of another user can write or read in someone's name. Every
+    workspace is a page of the same origin, and what is in it is its user's.
     """
     token = bearer(request.headers.get("authorization"))
     if token is None:
         token = request.app.state.session_token(request)
-        if token is not None and request.method not in SAFE_METHODS:
+        if token is not None and not _is_opened(request):
             raise Refused(
-                "A browser session may only read here.",
+                "A browser session may only read here, and only in a page of its own.",
                 fix="Send the token in an Authorization header.",
             )
     if token is None:
@@ -47,6 +48,15 @@ async def caller(request: Request) -> Principal:
         )
     request.state.token = token
     return principal
+
+
+def _is_opened(request: Request) -> bool:
+    """Tell whether a browser opens an address; what a script fetches, it says, is something else.
+
+    Browsers say nothing where there is neither TLS nor loopback.
+    """
+    mode = request.headers.get("sec-fetch-mode", "navigate")
+    return request.method in SAFE_METHODS and mode == "navigate"
 
 
 def require(verb: str) -> Callable[..., Awaitable[Principal]]:

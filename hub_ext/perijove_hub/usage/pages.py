@@ -71,7 +71,8 @@ def _page(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     headers = {
         "Content-Security-Policy": (
             f"default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; "
-            "form-action 'self'; frame-ancestors 'none'"
+            # Of no origin, so that no workspace's page that opens this one can read it.
+            "form-action 'self'; frame-ancestors 'none'; sandbox allow-forms"
         ),
         "Cache-Control": "no-store",
         "Referrer-Policy": "same-origin",
