@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from perijove.types.workspaces import Profile
@@ -122,8 +122,11 @@ def note(session: Session, *, user: str, server: str, ending: str) -> None:
 
 
 def running(session: Session) -> int:
-    """Count the workspaces that run."""
-    return session.scalar(select(func.count()).where(*_RUNS)) or 0
+    """Count the workspaces that run; those that somebody only reported do not count.
+
+    Anybody can report one, as servers of spawners that are not ours do; only ours have a choice.
+    """
+    return sum(map(bool, session.scalars(select(WorkspaceRow.choice).where(*_RUNS))))
 
 
 def mend(session: Session) -> None:
