@@ -49,6 +49,8 @@ groups = ["risk"]
 [workspaces.sizes.cluster]
 memory_mb = 1024
 gpus = 64
+[usage.quotas.watched]
+hours = 0.5
 """
 
 
@@ -63,7 +65,9 @@ class Platform:
     launcher: LocalLauncher = field(init=False)
     _api: subprocess.Popen[bytes] | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
-    _worker: threading.Thread | None = None
+    workers: int = 1
+    """How many do the kernels' duty at the same time."""
+    _working: list[threading.Thread] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         data = DataDir.open(self.root)
@@ -107,20 +111,21 @@ class Platform:
     def start_worker(self) -> None:
         """Do the kernels' duty, from nothing but database and launcher."""
         self._stop = threading.Event()
-        work = duty.KernelDuty(self.context, self.launcher)
 
-        def repeat() -> None:
+        def repeat(work: duty.KernelDuty) -> None:
             while not self._stop.wait(0.1):
                 work.tick()
 
-        self._worker = threading.Thread(target=repeat, daemon=True)
-        self._worker.start()
+        for _ in range(self.workers):
+            work = duty.KernelDuty(self.context, LocalLauncher(self.context.data.workloads))
+            self._working.append(threading.Thread(target=repeat, args=(work,), daemon=True))
+            self._working[-1].start()
 
     def stop_worker(self) -> None:
         """Leave everything as it is."""
         self._stop.set()
-        if self._worker is not None:
-            self._worker.join(20)
+        while self._working:
+            self._working.pop().join(20)
 
     def client(self, user: str | None = "ada", *, token: str | None = None) -> httpx.Client:
         """Return a client of the API with a user's token."""
@@ -158,21 +163,27 @@ class Platform:
         self.context.database.close()
 
 
-@pytest.fixture(scope="session")
-def platform(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """One for all tests here; each leaves it without kernels."""
-    folder = tmp_path_factory.mktemp("kernels")
+@contextlib.contextmanager
+def served(folder: Path, hub: Hub, settings: str, *, workers: int = 1) -> Iterator[Platform]:
+    """Run a control plane that asks its kernels more often than it has to."""
     config = folder / "perijove.toml"
-    config.write_text(SETTINGS)
+    config.write_text(settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duty, "ASK_EVERY", 0.5)
-        found = Platform(folder / "data", hub, config)
+        found = Platform(folder / "data", hub, config, workers=workers)
         try:
             found.start_api()
             found.start_worker()
             yield found
         finally:
             found.close()
+
+
+@pytest.fixture(scope="session")
+def platform(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One for all tests here; each leaves it without kernels."""
+    with served(tmp_path_factory.mktemp("kernels"), hub, SETTINGS) as found:
+        yield found
 
 
 @dataclass

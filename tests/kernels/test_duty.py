@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from perijove.types.kernels import KernelState
+from perijove.types.base import Principal
+from perijove.types.kernels import KernelCreate, KernelRestart, KernelState
 from perijove_hub.context import Context, Topology
 from perijove_hub.engine import Sandbox
 from perijove_hub.gpus import leases
 from perijove_hub.images import service as images
 from perijove_hub.kernels import duty as duties
 from perijove_hub.kernels import ledger, sizes
+from perijove_hub.kernels.service import KernelService
 from perijove_hub.launch import LaunchError, NameTaken, Phase, Status, Workload
-from perijove_hub.settings import SizeSettings
-from perijove_hub.store.models import GpuLeaseRow, GpuRow, KernelRow, PrincipalRow, utcnow
+from perijove_hub.paths import DataDir
+from perijove_hub.settings import Settings, SizeSettings
+from perijove_hub.store import Database
+from perijove_hub.store.models import (
+    AuditRow,
+    GpuLeaseRow,
+    GpuRow,
+    KernelRow,
+    PrincipalRow,
+    UsageRow,
+    utcnow,
+)
+from tests.gpus.conftest import database, postgres_url
+from tests.jobs.test_postgres import at_once
+
+__all__ = ["database", "postgres_url"]
 
 
 @dataclasses.dataclass
@@ -61,8 +77,10 @@ class Engine:
 
 
 @pytest.fixture
-def docker(context: Context) -> Iterator[Context]:
-    """A Perijove whose kernels are containers, with one GPU."""
+def docker(database: Database, tmp_path: Path) -> Context:
+    """A Perijove whose kernels are containers, with one GPU, on either database."""
+    context = Context(Settings(), DataDir.open(tmp_path / "data"))
+    context.__dict__["database"] = database
     Topology(
         public_url="http://127.0.0.1:8000",
         hub_api_url="http://127.0.0.1:8081/hub/api",
@@ -80,7 +98,8 @@ def docker(context: Context) -> Iterator[Context]:
     }
     with context.database.session() as session:
         session.add(GpuRow(id="GPU-0"))
-        session.add(PrincipalRow(name="ada", groups=["research"]))
+        for user, group in {"ada": "research", "emmy": "research", "grace": "risk"}.items():
+            session.add(PrincipalRow(name=user, groups=[group]))
         images.register_builtin(
             session, "cpu", digest="sha256:cpu", description="", interfaces=["lab"]
         )
@@ -128,8 +147,9 @@ def test_who_waits_for_a_gpu_is_served_in_order(docker: Context) -> None:
     quick = add(docker, size="small")
     duty.tick()
     assert set(engine.started) == {f"kernel-{first}-1", f"kernel-{quick}-1"}
-    assert row(docker, second).reason == "Waiting for a GPU: 0 of 1 free."
-    assert row(docker, third).reason == "Waiting for a GPU: 0 of 1 free, 1 before this one."
+    in_use = "Waiting for a GPU: 1 of 1 is in use (you)"
+    assert row(docker, second).reason == f"{in_use}; you are next."
+    assert row(docker, third).reason == f"{in_use}; 1 before you."
     with docker.database.session() as session:
         ledger.ask_to_stop(session, session.get_one(KernelRow, second), "Stopped by you.")
         ledger.ask_to_stop(session, session.get_one(KernelRow, first), "Stopped by you.")
@@ -142,6 +162,80 @@ def test_who_waits_for_a_gpu_is_served_in_order(docker: Context) -> None:
     duty.tick()
     duty.tick()
     assert f"kernel-{third}-1" in engine.started
+
+
+def test_who_waits_reads_the_names_of_their_own_group_only(docker: Context) -> None:
+    with docker.database.session() as session:
+        session.add_all([GpuRow(id="GPU-1"), GpuRow(id="GPU-2")])
+    engine = Engine()
+    for user in ("emmy", "grace", "grace"):
+        add(docker, user=user)
+    kernel, other = add(docker), add(docker, user="stranger")
+    duties.KernelDuty(docker, engine).tick()
+    assert len(engine.started) == 3
+    in_use = "Waiting for a GPU: 3 of 3 are in use"
+    assert row(docker, kernel).reason == f"{in_use} (emmy, 1 other); you are next."
+    # In no group that anybody knows of.
+    assert row(docker, other).reason == f"{in_use} (2 others); 1 before you."
+
+
+def test_two_workers_at_once_start_each_kernel_once_and_lease_each_gpu_once(
+    docker: Context,
+) -> None:
+    kernels = [add(docker) for _ in range(3)] + [add(docker, size="small") for _ in range(3)]
+    engine = Engine()
+    workers = [duties.KernelDuty(docker, engine) for _ in range(4)]
+    for _ in range(3):
+        assert at_once(*[worker.tick for worker in workers]) == [None] * 4
+    # The launcher refuses a second one of the same name; here each was asked for by its name.
+    running = {kernel for kernel in kernels if f"kernel-{kernel}-1" in engine.started}
+    assert running == {kernels[0], *kernels[3:]}
+    with docker.database.reading() as session:
+        [lease] = session.query(GpuLeaseRow)
+        assert lease.holder == kernels[0]
+        assert session.query(UsageRow).count() == 0
+    for kernel in running:
+        engine.end(f"kernel-{kernel}-1")
+    for _ in range(3):
+        assert at_once(*[worker.tick for worker in workers]) == [None] * 4
+    assert {row(docker, kernel).state for kernel in running} == {"ended"}
+    with docker.database.reading() as session:
+        ends = session.query(AuditRow).filter_by(verb="kernel.end").count()
+    assert ends == len(running)
+
+
+def test_what_comes_at_once_happens_once(docker: Context) -> None:
+    service = KernelService(docker)
+    me = Principal(name="ada", groups=["research"])
+    body = KernelCreate(size="gpu")
+    made = at_once(*[lambda: service.create(me, body, key="one") for _ in range(5)])
+    [kernel] = {one.id for one in made}
+    engine = Engine()
+    duties.KernelDuty(docker, engine).tick()
+    again = KernelRestart(attempt=1)
+    at_once(
+        *[lambda: service.restart(me, kernel, again) for _ in range(4)],
+        *[duties.KernelDuty(docker, engine).tick for _ in range(2)],
+    )
+    assert row(docker, kernel).attempt == 2
+    # A stop that comes with a restart is not lost, whichever is first.
+    for attempt in (2, 3, 4):
+        at_once(
+            lambda: service.stop(me, kernel),
+            lambda now=attempt: service.restart(me, kernel, KernelRestart(attempt=now)),
+        )
+        found = row(docker, kernel)
+        assert found.attempt == attempt + 1
+        assert (found.stop_requested, found.reason) in [(True, "Stopped by you."), (False, None)]
+    service.stop(me, kernel)
+    duties.KernelDuty(docker, engine).tick()
+    for name in list(engine.statuses):
+        engine.end(name)
+    for _ in range(2):
+        duties.KernelDuty(docker, engine).tick()
+    assert row(docker, kernel).state == "ended"
+    with docker.database.reading() as session:
+        assert session.query(GpuLeaseRow).count() == 0
 
 
 def test_a_worker_killed_after_the_lease_starts_the_kernel_it_decided_on(docker: Context) -> None:
@@ -238,6 +332,9 @@ def test_an_engine_that_refuses_is_quoted_and_one_that_is_away_is_tried_again(
     duty.tick()
     duty.tick()
     assert row(docker, patient).state == "starting"
+    assert row(docker, patient).reason == (
+        "It could not be started yet and is tried again: no engine"
+    )
     engine.failure = None
     duty.tick()
     assert f"kernel-{patient}-1" in engine.started

@@ -28,14 +28,14 @@ def holders(platform: Platform) -> list[str]:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for a condition, while kernels start."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
 async def until_dead(manager: Manager) -> int:
     """Wait for what the restarter waits for."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (code := await manager.provisioner.poll()) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert isinstance(code, int)
@@ -125,7 +125,7 @@ async def test_a_restart_forgets_the_variables_and_keeps_the_gpu(
         assert ada.kernel(kernel["id"])["attempt"] == 3
         waiting = ada.kernel(rival)
         assert waiting["state"] == "queued"
-        assert waiting["reason"] == "Waiting for a GPU: 0 of 1 free."
+        assert waiting["reason"] == "Waiting for a GPU: 1 of 1 is in use (you); you are next."
         ada.stop(rival)
     wait_until(lambda: not holders(platform), what="the GPU's release")
 
@@ -154,11 +154,15 @@ async def test_what_is_sent_while_it_restarts_reaches_the_new_kernel(
             client.execute("import os; os._exit(3)")
             assert await until_dead(manager) == 3
             # As a notebook may that has just been told.
-            sent = client.execute("heard = True")
+            sent = client.execute("print('heard')")
             await asyncio.sleep(0.3)
             await manager.restart_kernel(now=True)
-            # The reply: output comes by a socket that may be there only a moment later.
             async with asyncio.timeout(60):
+                printed = ""
+                while not printed.startswith("heard"):
+                    message = await client.get_iopub_msg(timeout=60)
+                    if message["parent_header"].get("msg_id") == sent:
+                        printed = message["content"].get("text", "")
                 while True:
                     reply = await client.get_shell_msg(timeout=60)
                     if reply["parent_header"].get("msg_id") == sent:
@@ -279,7 +283,7 @@ async def test_it_starts_when_the_gpu_is_free(platform: Platform, ada: Someone) 
     async with running("gpu"):
         starting = asyncio.create_task(second.start_kernel())
         await asyncio.sleep(0.5)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await starting
     assert ada.only()["state"] == "running"
     await second.shutdown_kernel(now=True)

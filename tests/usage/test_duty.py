@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,16 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from perijove.types.base import Principal
+from perijove.types.culling import ActivityReport, Idleness, KeepAlive
 from perijove.types.jobs import RunState, Schedule
+from perijove.types.kernels import KernelState
 from perijove_hub.context import Context
-from perijove_hub.exceptions import Refused
+from perijove_hub.culling.duty import CullDuty
+from perijove_hub.culling.service import CullingService
+from perijove_hub.exceptions import Conflict, Refused
 from perijove_hub.jobs.scheduler import Scheduler
+from perijove_hub.kernels import ledger as kernels
 from perijove_hub.paths import DataDir
 from perijove_hub.store import Database
 from perijove_hub.store.clock import database_now
@@ -37,8 +44,11 @@ from perijove_hub.store.models import (
 from perijove_hub.usage import alive, things
 from perijove_hub.usage.duty import UsageDuty
 from perijove_hub.usage.quota_duty import QuotaDuty
+from perijove_hub.usage.service import UsageService
 from perijove_hub.worker import _repeat
+from perijove_hub.workspaces import servers
 from perijove_hub.workspaces.servers import Server
+from tests.fixtures.processes import wait_until
 from tests.jobs.conftest import Platform, a_topology
 from tests.jobs.test_postgres import at_once
 from tests.usage.conftest import SETTINGS, ran
@@ -224,57 +234,174 @@ def test_two_workers_at_once_write_one_stretch(
     assert not failed, failed
 
 
-def test_over_its_quota_a_group_is_warned_then_stopped_and_forgiven_when_below(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopped: list[tuple[str, str]] = []
+@pytest.fixture
+def research(context: Context, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two workspaces and a kernel of ada's that run for research; what is stopped is noted."""
+    began = now(context) - timedelta(hours=1)
+    names = {"big": 1, "": 0}
+    running = [a_server(context, name=name, started_at=began) for name in names]
+    see(monkeypatch, *running)
+    monkeypatch.setattr(servers, "running", lambda _: running)
+    stopped: list[str] = []
     monkeypatch.setattr(
-        "perijove_hub.workspaces.servers.stop",
-        lambda context, user, server: stopped.append((user, server)),
+        servers, "stop", lambda _, user, server="": stopped.append(f"{user}/{server}")
     )
-    moment = now(context)
-    running = {"user": "ada", "group": "research", "started_at": moment, "seen_at": moment}
+    of = {"user": "ada", "group": "research", "started_at": began, "seen_at": now(context)}
+    kernel = {"user": "ada", "image": "i", "digest": "d", "size": "gpu", "state": "running"}
+    choice = {"size": "gpu", "group": "research"}
+    for name, gpus in names.items():
+        add(
+            context,
+            WorkspaceRow(user="ada", server=name, choice=choice, started_at=began),
+            UsageRow(kind="workspace", object=f"ada/{name}", size="gpu", gpus=gpus, **of),
+        )
     add(
         context,
-        WorkspaceRow(user="ada", server="big"),
-        UsageRow(kind="workspace", object="ada/big", gpus=1, price=0, **running),
-        UsageRow(kind="workspace", object="ada/", gpus=0, price=0, **running),
-        UsageRow(kind="kernel", object="k", gpus=1, **running),
-        KernelRow(id="k", user="ada", image="i", digest="d", size="gpu", state="running"),
+        UsageRow(kind="kernel", object="k", gpus=1, size="gpu", image="i", digest="d", **of),
+        KernelRow(id="k", group="research", **kernel),
     )
-    duty = QuotaDuty(context)
-    duty.tick()
-    assert {row.warned_at for row in usage(context, "workspace")} == {None}
-    ran(context.database, moment - timedelta(hours=11), moment, gpus=1, price=0)
-    duty.tick()
-    warned = {row.object: row.warned_at for row in usage(context, "workspace") if row.object}
-    assert warned["ada/big"] is not None
-    assert warned["ada/"] is None, "it has no GPU, so the GPU-hours do not concern it"
-    assert stopped == []
-    duty = QuotaDuty(context, grace=timedelta(0))
-    duty.tick()
-    duty.tick()
-    assert set(stopped) == {("ada", "big")}
-    with context.database.reading() as session:
-        assert session.get_one(KernelRow, "k").stop_requested
-        ending = session.get_one(WorkspaceRow, ("ada", "big")).ending
-        audit = list(session.scalars(select(AuditRow.verb).order_by(AuditRow.id)))
-    assert ending is not None
-    assert "11 of its 10 GPU-hours" in ending
-    assert audit == ["quota.warn", "quota.warn", "quota.stop", "quota.stop"]
-    monkeypatch.setattr(SETTINGS.usage.quotas["research"], "gpu_hours", 20.0)
-    duty.tick()
-    open_ = [row for row in usage(context, "workspace") if row.ended_at is None]
-    assert [row.warned_at for row in open_] == [None, None]
+    return stopped
 
 
-def test_a_hub_that_is_away_does_not_stop_the_duty(context: Context) -> None:
+def use_up(context: Context) -> None:
+    """Let research have used eleven of its ten GPU-hours."""
     moment = now(context)
-    row = {"user": "ada", "group": "research", "started_at": moment, "seen_at": moment}
-    add(context, UsageRow(kind="workspace", object="ada/", price=0, **row))
-    ran(context.database, moment - timedelta(hours=101), moment, object="x", price=0)
-    QuotaDuty(context, grace=timedelta(0)).tick()
-    assert usage(context, "workspace")[-1].warned_at is not None
+    ran(context.database, moment - timedelta(hours=11), moment, gpus=1, price=0)
+
+
+def warned(context: Context) -> dict[str, datetime | None]:
+    """Return when each thing that runs was warned."""
+    with context.database.reading() as session:
+        rows = session.scalars(select(UsageRow).where(UsageRow.ended_at.is_(None)))
+        return {row.object: row.warned_at for row in rows}
+
+
+def workspace_row(context: Context, server: str = "big") -> WorkspaceRow:
+    with context.database.reading() as session:
+        return session.get_one(WorkspaceRow, ("ada", server))
+
+
+def kernel_row(context: Context) -> KernelRow:
+    with context.database.reading() as session:
+        return session.get_one(KernelRow, "k")
+
+
+def verbs(context: Context, beginning: str) -> list[str]:
+    with context.database.reading() as session:
+        found = session.scalars(select(AuditRow.verb).order_by(AuditRow.id))
+        return [verb for verb in found if verb.startswith(beginning)]
+
+
+def test_over_its_quota_a_group_is_warned_and_stopped_when_its_grace_is_over(
+    context: Context, research: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SETTINGS.usage, "grace_minutes", 1.5 / 60)
+    me = Principal(name="ada", groups=["research"])
+    QuotaDuty(context).tick()
+    assert set(warned(context).values()) == {None}
+    use_up(context)
+    QuotaDuty(context).tick()
+    told = warned(context)
+    assert told["ada/"] is None, "it has no GPU, so the GPU-hours do not concern it"
+    assert told["ada/big"] is not None
+    assert told["k"] is not None
+
+    # Whoever asks hears why, and when it is over.
+    one = next(one for one in UsageService(context).mine(me).running if one.object == "ada/big")
+    assert "13 of its 10 GPU-hours" in (one.warning or "")
+    assert one.stops_at == told["ada/big"] + timedelta(seconds=1.5)
+
+    # A control plane that was away and comes back neither begins the grace again nor ends it.
+    with context.database.session() as session:
+        for row in session.scalars(select(UsageRow).where(UsageRow.ended_at.is_(None))):
+            row.seen_at -= timedelta(minutes=5)
+    UsageDuty(context).tick()
+    QuotaDuty(context).tick()
+    CullDuty(context).tick()
+    assert warned(context) == told
+    assert not kernel_row(context).stop_requested
+    assert "stopped_because" not in workspace_row(context).activity
+    assert now(context) < one.stops_at
+
+    wait_until(lambda: now(context) >= one.stops_at, what="the end of the grace")
+    QuotaDuty(context).tick()
+    QuotaDuty(context).tick()
+    assert kernel_row(context).stop_requested
+    assert "13 of its 10 GPU-hours" in (kernel_row(context).reason or "")
+
+    # The workspace makes its checkpoints first, which keeping it alive does not prevent.
+    CullDuty(context).tick()
+    assert research == []
+    culling = CullingService(context)
+    busy = ActivityReport(server="big", last_activity=now(context))
+    state = culling.report(me, busy)
+    assert state.state is Idleness.stopping
+    assert "13 of its 10 GPU-hours" in (state.reason or "")
+    with pytest.raises(Conflict, match="13 of its 10 GPU-hours"):
+        culling.keep(me, KeepAlive(server="big"))
+    culling.report(me, busy.model_copy(update={"checkpointed": True}))
+    CullDuty(context).tick()
+    assert research == ["ada/big"]
+    assert "13 of its 10 GPU-hours" in (workspace_row(context).ending or "")
+    assert verbs(context, "quota.") == ["quota.warn", "quota.warn", "quota.stop", "quota.stop"]
+    assert verbs(context, "workspace.cull") == []
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_raised_quota_calls_the_end_off_even_while_checkpoints_are_made(
+    context: Context, research: list[str], monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    monkeypatch.setattr(SETTINGS.usage, "grace_minutes", 0 if asked else 1)
+    use_up(context)
+    QuotaDuty(context).tick()
+    assert warned(context)["ada/big"] is not None
+    assert ("stopped_because" in workspace_row(context).activity) is asked
+    monkeypatch.setattr(SETTINGS.usage.quotas["research"], "gpu_hours", 20.0)
+    # As after the restart that reads the settings.
+    QuotaDuty(context).tick()
+    assert set(warned(context).values()) == {None}
+    monkeypatch.setattr(SETTINGS.usage, "grace_minutes", 0)
+    QuotaDuty(context).tick()
+    CullDuty(context).tick()
+    assert research == []
+    assert workspace_row(context).ending is None
+    state = CullingService(context).state(Principal(name="ada"), "big")
+    assert (state.state is not Idleness.stopping, state.reason) == (True, None)
+    # What was asked of a kernel cannot be taken back.
+    assert kernel_row(context).stop_requested is asked
+
+
+def test_a_quota_that_is_gone_calls_its_warnings_off(
+    context: Context, research: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_up(context)
+    QuotaDuty(context).tick()
+    monkeypatch.setattr(SETTINGS.usage, "quotas", {})
+    QuotaDuty(context).tick()
+    assert set(warned(context).values()) == {None}
+
+
+def test_several_workers_at_once_warn_stop_and_count_each_thing_once(
+    context: Context, research: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SETTINGS.usage, "grace_minutes", 0)
+    use_up(context)
+    duties = [*[QuotaDuty(context) for _ in range(3)], *[UsageDuty(context) for _ in range(3)]]
+    assert at_once(*[duty.tick for duty in duties]) == [None] * 6
+    assert verbs(context, "quota.") == ["quota.warn", "quota.stop"] * 2
+    assert sorted(warned(context)) == ["ada/", "ada/big", "k"]
+    # The kernel ends while both look.
+    row = kernel_row(context)
+    end = partial(_finish, context, row)
+    assert at_once(*[duty.tick for duty in duties], end) == [None] * 7
+    UsageDuty(context).tick()
+    hours = sum((one.seen_at - one.started_at).total_seconds() for one in usage(context, "kernel"))
+    assert hours == pytest.approx(3600, abs=60)
+
+
+def _finish(context: Context, row: KernelRow) -> None:
+    with context.database.session() as session:
+        kernels.finish(session, row, KernelState.ended, None)
 
 
 def test_a_job_of_a_group_over_its_quota_is_refused_and_its_schedule_says_why(

@@ -39,7 +39,7 @@ class CullDuty:
 
     def _look(self, server: servers.Server) -> None:
         if self._judge(server, utcnow()):
-            log.info("stopping idle workspace %s", server.holder)
+            log.info("stopping workspace %s", server.holder)
             servers.stop(self._context, user=server.user, server=server.name)
 
     def _judge(self, server: servers.Server, now: datetime) -> bool:
@@ -60,8 +60,9 @@ class CullDuty:
             if asked is not None:
                 if now - asked < CHECKPOINTS and not service.has_checkpoints(row):
                     return False
-                self._end(row, now)
-                audit.record(session, "worker", "workspace.cull", server.holder, **row.choice)
+                if service.ending_of(row) is None:
+                    audit.record(session, "worker", "workspace.cull", server.holder, **row.choice)
+                self._end(row)
                 return True
             state = service.times(settings, row, now).state(now)
             if state is Idleness.warned and row.warned_at is None:
@@ -70,9 +71,10 @@ class CullDuty:
                 service.ask_for_checkpoints(row, now)
             return False
 
-    def _end(self, row: WorkspaceRow, now: datetime) -> None:
+    def _end(self, row: WorkspaceRow) -> None:
         minutes = service.idle_minutes(self._context.settings, row)
         unit = "minute" if minutes == 1 else "minutes"
-        row.ending = f"It was shut off after {minutes} {unit} without activity."
+        idle = f"It was shut off after {minutes} {unit} without activity."
+        row.ending = service.ending_of(row) or idle
         row.activity = {}
         row.warned_at = row.keep_until = None

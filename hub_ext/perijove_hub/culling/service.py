@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from perijove.types.base import Principal
@@ -20,7 +21,7 @@ from perijove.types.culling import (
 from perijove.types.jobs import RunState
 from perijove_hub.context import Context
 from perijove_hub.culling.verdict import Times
-from perijove_hub.exceptions import NotFound
+from perijove_hub.exceptions import Conflict, NotFound
 from perijove_hub.settings import Settings, SizeSettings
 from perijove_hub.store import audit
 from perijove_hub.store.models import JobRow, KernelRow, RunRow, WorkspaceRow, utcnow
@@ -28,9 +29,13 @@ from perijove_hub.workspaces.choice import default_idle, may_choose, most_idle
 
 #: Remote kernels that count as open.
 _OPEN = ("queued", "starting", "running")
+#: Most workspaces of one user that are kept account of.
+MOST_SERVERS = 100
 #: The instant checkpoints were asked for, in ``WorkspaceRow.activity``.
 _ASKED = "checkpoints_asked_at"
 _DONE = "checkpointed"
+#: Why it is to be stopped, where that is not that nobody uses it.
+_WHY = "stopped_because"
 _BUSY = "busy"
 
 
@@ -47,6 +52,7 @@ class CullingService:
             row = session.get(WorkspaceRow, (principal.name, report.server))
             if row is None:
                 # Spawned by a spawner that is not ours.
+                _check_room(session, principal)
                 row = WorkspaceRow(user=principal.name, server=report.server, started_at=now)
                 session.add(row)
             row.reported_at = now
@@ -63,14 +69,19 @@ class CullingService:
             )
 
     def keep(self, principal: Principal, request: KeepAlive) -> IdleState:
-        """Keep a workspace of the caller's for one more stretch of its idle time."""
+        """Keep a workspace of the caller's for one more stretch of its idle time.
+
+        Raises ``Conflict`` when it is being stopped for something else.
+        """
         now = utcnow()
         settings = self._context.settings
         with self._context.database.session() as session:
             row = _mine(session, principal, request.server)
+            if (why := ending_of(row)) is not None:
+                raise Conflict(why, fix="Save your work; start it again when the reason is gone.")
             row.keep_until = now + timedelta(minutes=idle_minutes(settings, row))
             row.warned_at = None
-            row.activity = {k: v for k, v in row.activity.items() if k not in (_ASKED, _DONE)}
+            row.activity = _without_end(row)
             audit.record(session, principal, "workspace.keep", _name(row))
             return state_of(settings, row, principal, now)
 
@@ -88,8 +99,9 @@ def note_activity(
     warned = row.warned_at
     if warned is not None and (all_busy or row.active_at > warned):
         row.warned_at = None
-        activity.pop(_ASKED, None)
-        activity.pop(_DONE, None)
+        if _WHY not in activity:
+            activity.pop(_ASKED, None)
+            activity.pop(_DONE, None)
     row.activity = activity
 
 
@@ -159,14 +171,30 @@ def state_of(
         active_at=when.active_at,
         shut_off_at=when.shut_off_at,
         keep_until=row.keep_until,
+        reason=ending_of(row),
         busy=[Busy.model_validate(item) for item in row.activity.get(_BUSY, [])],
         larger=_larger(settings, row, principal),
     )
 
 
-def ask_for_checkpoints(row: WorkspaceRow, now: datetime) -> None:
-    """Have the workspace make its checkpoints, because it is going to be stopped."""
-    row.activity = {**row.activity, _ASKED: now.isoformat()}
+def ask_for_checkpoints(row: WorkspaceRow, now: datetime, *, why: str | None = None) -> None:
+    """Have the workspace make its checkpoints, because it is going to be stopped.
+
+    ``why`` is what its user is told; null for idleness.
+    """
+    asked = {_ASKED: now.isoformat()} if why is None else {_ASKED: now.isoformat(), _WHY: why}
+    row.activity = {**_without_end(row), **asked}
+
+
+def call_off(row: WorkspaceRow) -> None:
+    """Let a workspace go on that was to be stopped for something else than idleness."""
+    if _WHY in row.activity:
+        row.activity = _without_end(row)
+
+
+def ending_of(row: WorkspaceRow) -> str | None:
+    """Return why a workspace is being stopped; null when it is not, or for idleness."""
+    return row.activity.get(_WHY) if checkpoints_asked_at(row) is not None else None
 
 
 def checkpoints_asked_at(row: WorkspaceRow) -> datetime | None:
@@ -194,6 +222,16 @@ def _larger(settings: Settings, row: WorkspaceRow, principal: Principal) -> str 
     return f"{min(larger)[1]} ({min(larger)[0]} MiB)" if larger else None
 
 
+def _check_room(session: Session, principal: Principal) -> None:
+    """Raise ``Conflict`` for one server too many: nobody fills the database with made-up names."""
+    known = select(func.count()).select_from(WorkspaceRow)
+    if (session.scalar(known.where(WorkspaceRow.user == principal.name)) or 0) >= MOST_SERVERS:
+        raise Conflict(
+            f"You have {MOST_SERVERS} workspaces already.",
+            fix="Report under the name of one that the Hub has started.",
+        )
+
+
 def _mine(session: Session, principal: Principal, server: str) -> WorkspaceRow:
     row = session.get(WorkspaceRow, (principal.name, server))
     if row is None:
@@ -202,6 +240,10 @@ def _mine(session: Session, principal: Principal, server: str) -> WorkspaceRow:
             fix="Start one from the Hub's home page.",
         )
     return row
+
+
+def _without_end(row: WorkspaceRow) -> dict[str, Any]:
+    return {key: value for key, value in row.activity.items() if key not in (_ASKED, _DONE, _WHY)}
 
 
 def _name(row: WorkspaceRow) -> str:

@@ -134,7 +134,15 @@ class KernelDuty:
                 )
             if gpus is None:
                 free, total = leases.free(session)
-                reason = reasons.waiting(free=free, total=total, wanted=size.gpus, ahead=ahead)
+                names, others = ledger.holders(session, row.user)
+                reason = reasons.waiting(
+                    free=free,
+                    total=total,
+                    wanted=size.gpus,
+                    ahead=ahead,
+                    names=names,
+                    others=others,
+                )
                 if reason != row.reason:
                     ledger.change(session, row, from_=[KernelState.queued], reason=reason)
                 return False
@@ -221,6 +229,9 @@ class KernelDuty:
         """Let the next look start it again, for as long as a start may take."""
         if utcnow() > (row.active_at or row.created_at) + STARTING:
             self._finish(row, KernelState.failed, f"It could not be started: {why}")
+        elif row.reason != (reason := reasons.retrying(why)):
+            with self._context.database.session() as session:
+                ledger.change(session, row, from_=[KernelState.starting], reason=reason)
 
     def _await_ready(self, row: KernelRow, status: Status) -> None:
         address = (status.address or "").rpartition(":")[0] or status.address or LOOPBACK
@@ -342,8 +353,8 @@ class KernelDuty:
         except agent.NoAnswer:
             return None
         idle = answer.get("idle_s")
-        seconds = float(idle) if isinstance(idle, int | float) and idle >= 0 else 0.0
-        return utcnow() - timedelta(seconds=min(seconds, 1e7))
+        seconds = min(idle, 1e7) if isinstance(idle, int | float) and idle >= 0 else 0.0
+        return utcnow() - timedelta(seconds=seconds)
 
     def _stop_idle(self, rows: Sequence[KernelRow]) -> None:
         idle = self._settings.workspaces.idle

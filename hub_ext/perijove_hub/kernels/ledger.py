@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from perijove.types.kernels import OVER, KernelState
 from perijove_hub.gpus import leases
 from perijove_hub.store import audit
-from perijove_hub.store.models import GpuLeaseRow, KernelRow, WorkspaceRow, utcnow
+from perijove_hub.store.models import GpuLeaseRow, KernelRow, PrincipalRow, WorkspaceRow, utcnow
 from perijove_hub.usage import ledger as usage
 
 #: How GPUs and hours are booked.
@@ -98,6 +98,27 @@ def release(session: Session, *, died_before: datetime) -> None:
             and (row.stop_requested or row.ended_at is None or row.ended_at < died_before)
         ):
             leases.release(session, BOOKED_AS, holder)
+
+
+def holders(session: Session, user: str) -> tuple[list[str], int]:
+    """Return who holds GPUs: whom ``user`` may know of by name, and how many others.
+
+    They may know of themselves and of those who share a group with them.
+    """
+    known = session.get(PrincipalRow, user)
+    groups = set(known.groups) if known is not None else set()
+    held = session.execute(
+        select(GpuLeaseRow.user, PrincipalRow.groups)
+        .outerjoin(PrincipalRow, PrincipalRow.name == GpuLeaseRow.user)
+        .order_by(GpuLeaseRow.user)
+    ).all()
+    theirs = {name: set(found or ()) for name, found in held}
+    names = [
+        "you" if name == user else name
+        for name, found in theirs.items()
+        if name == user or found & groups
+    ]
+    return names, len(theirs) - len(names)
 
 
 def servers_gone(session: Session, rows: Sequence[KernelRow]) -> set[str]:

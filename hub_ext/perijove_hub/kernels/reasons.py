@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from perijove.types.kernels import KernelState
 from perijove_hub.launch import Phase, Status
 from perijove_hub.settings import SizeSettings
@@ -10,13 +12,33 @@ from perijove_hub.store.models import KernelRow
 SERVER_GONE = "Stopped with the workspace it belongs to."
 SHUT_DOWN = "Perijove was shut down while it ran."
 ENGINE_DOWN = "The container engine was shut down while it ran."
-VANISHED = "It vanished without a word: somebody killed it, or the machine was restarted."
+VANISHED = (
+    "It vanished without a word: somebody killed it, or the container engine or the machine was "
+    "restarted."
+)
 
 
-def waiting(*, free: float, total: int, wanted: float, ahead: int) -> str:
-    """Say what a queued kernel waits for."""
-    first = f"Waiting for {_count(wanted)}: {free:g} of {total} free"
-    return f"{first}, {ahead} before this one." if ahead else f"{first}."
+def waiting(
+    *, free: float, total: int, wanted: float, ahead: int, names: Sequence[str], others: int
+) -> str:
+    """Say what a queued kernel waits for: who holds the GPUs, and whose turn comes before.
+
+    ``names`` are those that its owner may read, ``others`` is how many more there are.
+    """
+    used = total - free
+    more = [f"{others} {'other' if names else 'others'}"] if others else []
+    who = ", ".join([*names, *more])
+    verb = "is" if used <= 1 else "are"
+    line = f"{ahead} before you" if ahead else "you are next"
+    return (
+        f"Waiting for {_count(wanted)}: {used:g} of {total} {verb} in use"
+        f"{f' ({who})' if who else ''}; {line}."
+    )
+
+
+def retrying(why: str) -> str:
+    """Say that a start has failed for something that may pass."""
+    return f"It could not be started yet and is tried again: {why}"
 
 
 def idle(minutes: float, *, gpu: bool) -> str:

@@ -102,7 +102,7 @@ class KernelService:
     def stop(self, principal: Principal, kernel_id: str) -> None:
         """Have a kernel stopped, or taken out of the queue; one that is over stays as it is."""
         with self._context.database.session() as session:
-            row = find(session, principal, kernel_id)
+            row = find(session, principal, kernel_id, to_change=True)
             who = "you" if row.user == principal.name else f"the administrator {principal.name}"
             if ledger.ask_to_stop(session, row, f"Stopped by {who}."):
                 audit.record(session, principal, "kernel.stop", f"kernel/{row.id}")
@@ -114,7 +114,7 @@ class KernelService:
         happens, so that a repeat is harmless.
         """
         with self._context.database.session() as session:
-            row = find(session, principal, kernel_id)
+            row = find(session, principal, kernel_id, to_change=True)
             if row.user != principal.name:
                 raise Refused(f"This kernel is {row.user}'s.", fix="Only its owner restarts it.")
             if body.attempt is None or body.attempt == row.attempt:
@@ -221,9 +221,15 @@ class KernelService:
         return images.reference(session, version), version.digest or ""
 
 
-def find(session: Session, principal: Principal, kernel_id: str) -> KernelRow:
-    """Return a kernel of the caller's; raises ``NotFound`` for others' unless they administer."""
-    row = session.get(KernelRow, kernel_id)
+def find(
+    session: Session, principal: Principal, kernel_id: str, *, to_change: bool = False
+) -> KernelRow:
+    """Return a kernel of the caller's; raises ``NotFound`` for others' unless they administer.
+
+    ``to_change`` keeps it from everybody else until the transaction ends: the worker, which may
+    be noting its end, and a second request.
+    """
+    row = session.get(KernelRow, kernel_id, with_for_update=to_change)
     mine = row is not None and principal.kind == "user" and row.user == principal.name
     if row is None or not (mine or principal.admin):
         raise NotFound(f"There is no kernel '{kernel_id[:100]}'.")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from perijove_hub.context import Context
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import UsageRow
+from perijove_hub.store.turns import take_turn
 from perijove_hub.usage import alive, ledger, things
 from perijove_hub.usage.things import Thing
 
@@ -38,6 +39,7 @@ class UsageDuty:
         seen = alive.look(self._context)
         settings = self._context.settings
         with self._context.database.session() as session:
+            take_turn(session, self.name)
             since = database_now(session) - MISSED
             workspaces = things.workspaces(session, settings, seen)
             if workspaces is not None:

@@ -95,6 +95,12 @@ def standings(session: Session, settings: Settings, group: str | None) -> list[S
     return found
 
 
+def stops_at(settings: Settings, row: UsageRow) -> datetime | None:
+    """Return when something that was warned is stopped, unless its group is below by then."""
+    grace = timedelta(minutes=settings.usage.grace_minutes)
+    return row.warned_at + grace if row.warned_at is not None else None
+
+
 def unknown_groups(session: Session, settings: Settings) -> dict[str, str | None]:
     """Return the groups with a quota that nobody is known to be in, each with the nearest one."""
     members: list[list[Any]] = [

@@ -25,7 +25,6 @@ from perijove_hub.settings import Settings
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import UsageRow
 from perijove_hub.usage import quotas
-from perijove_hub.usage.quota_duty import GRACE
 from perijove_hub.usage.totals import Amount, Stretch, stretches
 
 #: Most days in one report.
@@ -197,5 +196,5 @@ def _running(session: Session, settings: Settings, row: UsageRow) -> RunningUsag
         hours=round(hours, 4),
         cost=round(hours * row.price, 4),
         warning=warning,
-        stops_at=row.warned_at + GRACE if warning and row.warned_at else None,
+        stops_at=quotas.stops_at(settings, row) if warning else None,
     )

@@ -23,6 +23,7 @@ from perijove.exceptions import NotConfigured
 from perijove.kernels import background
 from perijove.kernels.remote import Remote
 from perijove.kernels.tunnel import CHANNELS, LOOPBACK, Tunnel
+from perijove.kernels.waiting import waiting
 from perijove.types.kernels import OVER, Kernel, KernelCreate, KernelState
 
 #: What of the server's environment a kernel is given, besides what its spec sets.
@@ -73,7 +74,10 @@ class PerijoveProvisioner(KernelProvisionerBase):
             await self._connect()
         assert self._remote is not None and self._tunnel is not None  # noqa: S101
         try:
-            await self._begin(self._remote, again=begun)
+            # A path, of a file that need not be here any more.
+            notebook = os.path.basename((kwargs.get("env") or {}).get("JPY_SESSION_NAME", ""))  # noqa: PTH119
+            with waiting(self._remote, notebook):
+                await self._begin(self._remote, again=begun)
             setup = {
                 "key": self._key().decode(),
                 "cwd": os.fspath(kwargs["cwd"]) if kwargs.get("cwd") else None,

@@ -98,6 +98,11 @@ class Stream:
         return not self._kept
 
     @property
+    def delivered(self) -> int:
+        """How many bytes of the local end the other end has written to its own."""
+        return self._base
+
+    @property
     def carried(self) -> bool:
         """Whether there is a carrier now."""
         return self._carrying is not None and not self._carrying.done()

@@ -8,6 +8,7 @@ what was under way goes on: see ``stream``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from collections.abc import Sequence
@@ -28,6 +29,10 @@ LOOPBACK = "127.0.0.1"
 HOLD = 25.0
 #: Seconds for which one that has been carried waits to be carried again.
 KEEP = 3600.0
+#: Most seconds that a new connection waits for those who listen.
+LISTEN = 5.0
+#: Bytes with which a ZeroMQ listener begins, before it subscribes: ZMTP's greeting and its READY.
+GREETING = 64 + 27
 #: Answers to a handshake that trying again does not change.
 FINAL = frozenset({400, 401, 403, 404, 405, 422})
 
@@ -54,6 +59,8 @@ class Tunnel:
         self._kernel: str | None = None
         self._servers: list[asyncio.Server] = []
         self._links: set[asyncio.Task[None]] = set()
+        self._listeners: set[Stream] = set()
+        """The connections that carry the kernel's output."""
         self.ports: list[int] = []
 
     async def open(self, ports: Sequence[int] = (0, 0, 0, 0, 0)) -> None:
@@ -111,10 +118,14 @@ class Tunnel:
     ) -> None:
         stream = Stream(reader, writer)
         name = secrets.token_hex(16)
+        if channel == "iopub":
+            self._listeners.add(stream)
         try:
             while not stream.over.is_set():
                 hello = {"do": "stream", "id": name, "new": not stream.met}
                 async with await self._reach(channel, KEEP if stream.met else HOLD) as link:
+                    if channel == "shell" and not stream.met:
+                        await self._heard()
                     try:
                         await link.send(json.dumps(hello).encode() + b"\n")
                         await stream.carry(_Link(link))
@@ -125,7 +136,19 @@ class Tunnel:
         except (OSError, WebSocketException) as error:
             self._log.debug("channel %s: %s", channel, type(error).__name__)
         finally:
+            self._listeners.discard(stream)
             await stream.close()
+
+    async def _heard(self) -> None:
+        """Wait a little until those who listen to the kernel have subscribed to it.
+
+        A cell that was sent while there was no kernel goes to the next one at once, and what it
+        printed before anybody listened would be lost.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LISTEN):
+                while any(one.delivered <= GREETING for one in self._listeners):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
 
     async def _reach(self, channel: str, within: float = HOLD) -> ClientConnection:
         """Connect to the other end, again and again for ``within`` seconds.

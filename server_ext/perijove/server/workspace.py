@@ -1,4 +1,4 @@
-"""What the status bar shows of this workspace: memory, and when it is shut off."""
+"""What JupyterLab shows of this workspace: memory, its shut-off, kernels that are waited for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
+from perijove.kernels import waiting
 from perijove.server import memory
 from perijove.server.activity import ActivityReporter, server_name
 
@@ -26,13 +27,14 @@ class WorkspaceHandler(APIHandler):  # type: ignore[misc]
     @web.authenticated
     @authorized  # type: ignore[untyped-decorator]
     async def get(self) -> None:
-        """Return the server's name, its memory in MiB, and the last word on its idleness."""
+        """Return name, memory in MiB, the last word on idleness, and kernels waited for."""
         state = self.reporter.state
         self.finish(
             {
                 "server": server_name(),
                 "memory": asdict(memory.read()),
                 "idle": state.model_dump(mode="json") if state else None,
+                "kernels": waiting.seen(),
             }
         )
 

@@ -66,6 +66,8 @@ class IdleState(Wire):
     """When it will be shut off if nothing happens from now on."""
     keep_until: datetime | None = None
     """Kept alive by the user until then."""
+    reason: str | None = None
+    """Why it is stopping, where that is not that nobody uses it."""
     busy: list[Busy] = []
     larger: str | None = None
     """The next larger size the user may choose, such as ``medium (4096 MiB)``."""
