@@ -5,13 +5,15 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 
 import { CommandIDs, IPerijove } from '../tokens';
 import { StatusItem, StatusModel } from '../workspace/status';
+import { Waits } from '../workspace/waits';
 import { Warnings } from '../workspace/warnings';
 import { WorkspaceWatch } from '../workspace/watch';
 
-/** The workspace in the status bar, and warnings before it is shut off. */
+/** The workspace in the status bar, warnings before its end, and what kernels wait for. */
 export const workspace: JupyterFrontEndPlugin<void> = {
   id: 'perijove:workspace',
-  description: 'Shows memory, idle time and cost of the workspace, and warns before its end.',
+  description:
+    'Shows memory, idle time and cost of the workspace, its end, and what kernels wait for.',
   autoStart: true,
   requires: [IPerijove],
   optional: [IStatusBar, ICommandPalette],
@@ -36,6 +38,8 @@ export const workspace: JupyterFrontEndPlugin<void> = {
       },
       trans
     );
+    new Waits(watch, api, trans);
+    app.serviceManager.sessions.runningChanged.connect(() => watch.refresh());
     app.commands.addCommand(CommandIDs.keepAlive, {
       label: trans.__('Keep this workspace alive'),
       describedBy: { args: { type: 'object', properties: {} } },

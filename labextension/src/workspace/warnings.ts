@@ -2,6 +2,7 @@ import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { asProblem } from '../api/requests';
+import { Notice } from './notice';
 import { minutesLeft } from './status';
 import type { ISnapshot, WorkspaceWatch } from './watch';
 
@@ -35,7 +36,7 @@ export class Warnings {
         'This workspace is idle and will be shut off in %1. Files stay; what kernels hold in memory is lost.',
         minutesLeft(idle.shut_off_at, this.trans)
       );
-      this.idleId = this.say(this.idleId, message, 'warning', [
+      this.idle.say('warned', message, 'warning', [
         { label: this.trans.__('Keep alive'), callback: () => void this.keep() }
       ]);
     } else if (idle?.state === 'stopping') {
@@ -43,11 +44,12 @@ export class Warnings {
         this.saved = true;
         void this.remedies.saveAll();
       }
-      const message = this.trans.__('This workspace is being shut off because it was idle.');
-      this.idleId = this.say(this.idleId, message, 'warning', []);
-    } else if (this.idleId) {
-      Notification.dismiss(this.idleId);
-      this.idleId = undefined;
+      const message = idle.reason
+        ? this.trans.__('This workspace is being stopped. %1', idle.reason)
+        : this.trans.__('This workspace is being shut off because it was idle.');
+      this.idle.say('stopping', message, 'warning');
+    } else {
+      this.idle.end();
       this.saved = false;
     }
   }
@@ -79,11 +81,22 @@ export class Warnings {
   }
 
   private lookAtQuota({ usage }: ISnapshot): void {
-    const text = usage?.running.map(item => item.warning).find(Boolean);
-    if (text && text !== this.quota) {
-      Notification.warning(text, { autoClose: false });
+    const warned = usage?.running.filter(item => item.warning && item.stops_at) ?? [];
+    const [first] = warned.sort((one, two) => instant(one.stops_at) - instant(two.stops_at));
+    if (!first?.warning || !first.stops_at) {
+      this.quota.end();
+      return;
     }
-    this.quota = text;
+    const left = minutesLeft(first.stops_at, this.trans);
+    const what = first.kind === 'kernel' ? this.trans.__('A kernel') : this.trans.__('A workspace');
+    const end = this.trans.__(
+      '%1 of yours will be stopped for it in %2; save your work.',
+      what,
+      left
+    );
+    this.quota.say('warned', `${first.warning} ${end}`, 'warning', [
+      { label: this.trans.__('Save all'), callback: () => void this.remedies.saveAll() }
+    ]);
   }
 
   private async keep(): Promise<void> {
@@ -99,21 +112,12 @@ export class Warnings {
     }
   }
 
-  /** Say something new, or say it in the place of what was said before. */
-  private say(
-    id: string | undefined,
-    message: string,
-    type: 'warning',
-    actions: Notification.IAction[]
-  ): string {
-    if (id && Notification.update({ id, message, type, actions, autoClose: false })) {
-      return id;
-    }
-    return Notification.emit(message, type, { actions, autoClose: false });
-  }
-
-  private idleId?: string;
+  private readonly idle = new Notice();
+  private readonly quota = new Notice();
   private saved = false;
   private kills?: number;
-  private quota?: string | null;
+}
+
+function instant(text?: string | null): number {
+  return text ? new Date(text).getTime() : Infinity;
 }

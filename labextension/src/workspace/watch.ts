@@ -18,6 +18,18 @@ export interface IWorkspace {
   };
   /** Null before the control plane has answered for the first time. */
   idle: IdleState | null;
+  /** Remote kernels that do not run yet, after a few seconds. */
+  kernels: IWaitingKernel[];
+}
+
+/** A remote kernel that has been asked for and does not run yet. */
+export interface IWaitingKernel {
+  id: string;
+  /** Name of the notebook that wants it; empty for a console or none. */
+  notebook: string;
+  size: string;
+  /** What it waits for, in a sentence; null while its container starts. */
+  reason: string | null;
 }
 
 /** The workspace now, and what it costs. */
@@ -42,8 +54,12 @@ async function ask(settings: ServerConnection.ISettings): Promise<IWorkspace> {
 
 /** Milliseconds between looks; memory moves fast, and the question stays in the container. */
 const INTERVAL = 5000;
+/** The same while a kernel is waited for. */
+const WAITING = 2000;
 /** Looks between two questions for the cost, which the control plane answers. */
 const COST_EVERY = 12;
+/** The same while something is going to be stopped for a quota, which may be raised. */
+const WARNED_EVERY = 3;
 
 /** Milliseconds between two notes that a person is there. */
 const NOTE_EVERY = 60_000;
@@ -78,6 +94,13 @@ export class WorkspaceWatch {
     }
   }
 
+  /** Look now if a kernel is waited for, because it may have come to run. */
+  refresh(): void {
+    if (this.last?.workspace.kernels.length) {
+      void this.poll.refresh();
+    }
+  }
+
   /** Keep the workspace for another stretch of its idle time. */
   async keepAlive(): Promise<IdleState> {
     const server = this.last?.workspace.server ?? '';
@@ -92,8 +115,13 @@ export class WorkspaceWatch {
 
   private async look(): Promise<void> {
     const workspace = await ask(this.settings);
+    const interval = workspace.kernels.length > 0 ? WAITING : INTERVAL;
+    if (interval !== this.poll.frequency.interval) {
+      this.poll.frequency = { ...this.poll.frequency, interval };
+    }
     let usage = this.last?.usage;
-    if (this.looks++ % COST_EVERY === 0 && workspace.idle) {
+    const every = usage?.running.some(item => item.warning) ? WARNED_EVERY : COST_EVERY;
+    if (this.looks++ % every === 0 && workspace.idle) {
       usage = await this.api.answer(this.api.client.GET('/usage/mine')).catch(() => usage);
     }
     this.tell({ workspace, usage });
