@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from perijove_hub.context import Context
+from perijove_hub.culling import service
 from perijove_hub.culling.duty import CullDuty
 from perijove_hub.settings import SizeSettings
 from perijove_hub.store.models import JobRow, KernelRow, RunRow, WorkspaceRow, utcnow
-from perijove_hub.workspaces import servers
+from perijove_hub.workspaces import ledger, servers
 from tests.fixtures.api import Api
 
 
@@ -210,3 +211,20 @@ def test_a_strange_report_is_refused_by_field(api: Api, body: dict[str, Any], fi
         )
     assert answer.status_code == 422
     assert answer.json()["field"] == field
+
+
+def test_made_up_workspaces_take_nobodys_place_and_end(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_SERVERS", 3)
+    put(api.context)
+    for number in range(2):
+        report(api, server=f"made-up-{number}")
+    with api.context.database.reading() as session:
+        assert ledger.running(session) == 1
+    with api.client("ada") as client:
+        body = {"server": "one-more", "last_activity": utcnow().isoformat()}
+        answer = client.post("/workspaces/activity", json=body)
+    assert answer.status_code == 409
+    report(api)
+    report(api, "grace")
