@@ -14,6 +14,7 @@ import httpx
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
+from sqlalchemy import select
 
 from perijove.types.jobs import Resources, RunState
 from perijove_hub.engine import Names, firewall, network
@@ -25,7 +26,7 @@ from perijove_hub.launch.docker import DockerLauncher
 from perijove_hub.models import replica
 from perijove_hub.models.files import _let_read
 from perijove_hub.store.migrate import upgrade
-from perijove_hub.store.models import DeploymentRow, ReplicaRow
+from perijove_hub.store.models import AuditRow, DeploymentRow, ReplicaRow
 from tests.jobs.conftest import ADMIN, Platform
 from tests.jobs.notebooks import code, notebook
 from tests.launch.conftest import contained_context, until
@@ -97,6 +98,30 @@ def test_a_job_runs_in_a_container_and_leaves_its_output(platform: Contained) ->
     # Nothing is left on the engine or in the scratch folder.
     assert platform.launcher.list() == []
     assert list((platform.context.data.root / "scratch").iterdir()) == []
+    with platform.context.database.reading() as session:
+        found = select(AuditRow).where(AuditRow.object == f"run/{run.id}")
+        started = session.scalars(found.where(AuditRow.verb == "run.start")).one()
+    assert started.actor == run.requested_by
+    assert started.detail["image"] == "cpu@1"
+    assert started.detail["digest"].startswith("sha256:")
+
+
+SPOILING = """
+import json, os, signal
+bad = {"event": "ended", "ending": "cell_error", "cell": 10**30, "error": "\\ud800 \\0"}
+with open("events.jsonl", "a") as events:
+    events.write(json.dumps({"event": "started", "cells_total": 10**300}) + "\\n")
+    events.write(json.dumps(bad) + "\\n" + json.dumps({**bad, "cell": 0}) + "\\n")
+with open("/run/perijove/end", "w") as end:
+    end.write('{"exit_code": 1%s, "cause": null, "peak": Infinity}' % (30 * "0"))
+os.kill(-1, signal.SIGKILL)
+"""
+
+
+def test_a_run_that_spoils_its_own_record_ends_all_the_same(platform: Contained) -> None:
+    run = platform.finished(platform.run(platform.promote(notebook(code(SPOILING)), name="spoil")))
+    assert run.state in (RunState.failed, RunState.lost)
+    run.model_dump_json()
 
 
 def test_a_run_that_takes_too_much_memory_says_so(platform: Contained) -> None:
@@ -193,5 +218,7 @@ def save_iris(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         signature = infer_signature(features, target)
-        mlflow.sklearn.save_model(fitted, str(folder), signature=signature)
+        # Said, or MLflow looks for them in a process of its own, for seconds.
+        needs = ["scikit-learn"]
+        mlflow.sklearn.save_model(fitted, str(folder), signature=signature, pip_requirements=needs)
     _let_read(folder)

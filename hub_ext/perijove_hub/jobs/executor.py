@@ -25,6 +25,7 @@ from perijove_hub.jobs import image as images
 from perijove_hub.jobs import ledger, limits, owners, reasons, scratch, workload
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status, plain
+from perijove_hub.store import audit
 from perijove_hub.store.models import JobRow, JobVersionRow, RunRow, utcnow
 
 log = logging.getLogger(__name__)
@@ -100,9 +101,20 @@ class Executor:
             ledger.requeue(session, run.id, run.epoch)
         log.info("run %s was claimed and never started: queued again", run.id)
 
-    def _record_start(self, run: RunRow) -> None:
+    def _record_start(self, run: RunRow, image: Started | None = None) -> None:
         with self._context.database.session() as session:
             ledger.started(session, run.id, run.epoch)
+            if image is not None:
+                audit.record(
+                    session,
+                    run.requested_by,
+                    "run.start",
+                    f"run/{run.id}",
+                    owner=run.owner,
+                    attempt=run.attempt,
+                    image=image.reference,
+                    digest=image.digest,
+                )
 
     def _ingest(self, run: RunRow, status: Status) -> None:
         events = self._events_of(run, status)
@@ -253,7 +265,7 @@ class Executor:
         except (LaunchError, OSError, KeyError, ValueError) as error:
             self._could_not_start(run, name, folder, error)
             return
-        self._record_start(run)
+        self._record_start(run, image)
         log.info("run %s of job %s started", run.id, job.name)
 
     def _image(self, job: JobRow, version: JobVersionRow) -> Started | None:

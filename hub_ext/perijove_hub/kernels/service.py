@@ -124,7 +124,15 @@ class KernelService:
                 row.state = KernelState.queued.value
                 row.stop_requested = False
                 row.address = row.reason = row.exit_code = row.ended_at = None
-                audit.record(session, principal, "kernel.restart", f"kernel/{row.id}")
+                audit.record(
+                    session,
+                    principal,
+                    "kernel.restart",
+                    f"kernel/{row.id}",
+                    image=row.image,
+                    digest=row.digest,
+                    size=row.size,
+                )
             return wire(row)
 
     def interrupt(self, principal: Principal, kernel_id: str) -> None:

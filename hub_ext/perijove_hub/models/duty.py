@@ -23,6 +23,7 @@ from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status
 from perijove_hub.models import ledger, replica
 from perijove_hub.models.files import CannotFetch, ModelFiles
 from perijove_hub.models.registry import Registry
+from perijove_hub.store import audit
 from perijove_hub.store.models import DeploymentRow, ReplicaRow, utcnow
 
 log = logging.getLogger(__name__)
@@ -161,6 +162,16 @@ class DeploymentDuty:
         except LaunchError as error:
             self._lost(row, f"The replica could not be started: {error}")
             return
+        with self._context.database.session() as session:
+            audit.record(
+                session,
+                deployment.owner,
+                "replica.start",
+                f"deployment/{deployment.name}",
+                version=row.version,
+                image=deployment.image,
+                digest=image,
+            )
         log.info("started %s for deployment %s", row.workload, deployment.name)
 
     def _image(self, deployment: DeploymentRow) -> str | None:
