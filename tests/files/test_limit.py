@@ -108,6 +108,25 @@ def test_above_the_limit_nothing_starts_until_there_is_room(context: Context, ho
     assert over(context) is None
 
 
+def test_who_asks_again_and_again_holds_nobody_up(
+    context: Context, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(home / "data.csv", 110 * MB)
+    HomeDuty(context).tick()
+    # While a home is looked at, for seconds, its user asks again: the look does not begin twice.
+    looks = []
+
+    def look(path: Path, budget: float) -> measure.Measured:
+        looks.append(over(context))
+        return measure.Measured(120 * MB)
+
+    monkeypatch.setattr(measure, "home", look)
+    reason = over(context)
+    assert reason is not None
+    assert "holds 120 MiB" in reason
+    assert [one is not None and "holds 110 MiB" in one for one in looks] == [True]
+
+
 def test_the_worker_notes_it_for_all_servers_of_running_users(context: Context, home: Path) -> None:
     HomeDuty(context).tick()
     with context.database.reading() as session:
