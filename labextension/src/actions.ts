@@ -4,6 +4,7 @@ import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 import { NotebookActions, type INotebookTracker } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { specSources } from './images/sources';
 import { takeShare } from './shares/requests';
 import { CommandIDs, type IActions } from './tokens';
 
@@ -12,10 +13,11 @@ const BRIEFLY = 3000;
 
 /** What leaves can do in this JupyterLab. */
 export function createActions(
-  { commands, serviceManager }: JupyterFrontEnd,
+  app: JupyterFrontEnd,
   notebooks: INotebookTracker | null,
   trans: TranslationBundle
 ): IActions {
+  const { commands, serviceManager } = app;
   const copy = (text: string, message = trans.__('Copied')): void => {
     Clipboard.copyToSystem(text);
     Notification.success(message, { autoClose: BRIEFLY });
@@ -25,6 +27,7 @@ export function createActions(
     promote: () => void commands.execute(CommandIDs.promoteNotebook),
     startWith: image => void commands.execute(CommandIDs.startWith, { image }),
     openTracking: (place = '') => void commands.execute(CommandIDs.openTracking, { place }),
+    specSources: () => specSources(app, notebooks, trans),
     copy: text => copy(text),
     async takeShare(id) {
       const { path } = await takeShare(serviceManager.serverSettings, id);

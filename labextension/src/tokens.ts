@@ -2,6 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Token } from '@lumino/coreutils';
 
 import type { IApi } from './api/requests';
+import type { ISpecSource } from './images/sources';
 
 /** Commands of the front end; all of them are in the palette or on a button. */
 export namespace CommandIDs {
@@ -45,6 +46,9 @@ export interface IActions {
 
   /** Turn the open notebook into a job. */
   promote(): void;
+
+  /** Find what an image's form can be filled in from. */
+  specSources(): Promise<ISpecSource[]>;
 
   /** Stop this workspace and choose the next one's size, with an image chosen already. */
   startWith(image: string): void;

@@ -20,7 +20,7 @@ from perijove_hub.images import ledger, service
 from perijove_hub.images.log import BuildLog, folder_of
 from perijove_hub.store.models import BuildRow, ImageRow, ImageVersionRow, utcnow
 from tests.fixtures.api import Api
-from tests.fixtures.browser import PATIENCE, chromium, open_panel
+from tests.fixtures.browser import PATIENCE, chromium, open_panel, screenshot
 from tests.fixtures.hub import Hub
 from tests.fixtures.lab import LAB_TOKEN, lab
 from tests.fixtures.processes import wait_until
@@ -128,8 +128,6 @@ def api(hub: Hub, folder: Path) -> Iterator[Api]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[BrowserContext]:
     with chromium() as browser:
-        browser.set_default_timeout(20_000)
-        expect.set_options(timeout=20_000)
         yield browser
 
 
@@ -240,6 +238,10 @@ def test_what_is_wrong_stands_at_its_field_and_what_is_right_opens_its_build(pag
     expect(article(page, "tools@1")).to_contain_text("waits for its turn")
 
 
+def notices(page: Page, words: str) -> Locator:
+    return page.locator(".Toastify__toast").filter(has_text=words)
+
+
 def test_a_build_is_watched_and_cancelled(page: Page, worker: Worker) -> None:
     worker.begin()
     build = article(page, "tools@1")
@@ -265,35 +267,67 @@ def test_another_try_starts_from_what_was_asked(page: Page, worker: Worker) -> N
     expect(build.get_by_role("button", name=re.compile("Approve|Start"))).to_have_count(0)
 
 
+def test_the_end_of_a_build_is_told_once_and_opens_it(page: Page) -> None:
+    waits = notices(page, "tools@2 has passed its tests and waits for an administrator")
+    expect(waits).to_have_count(1)
+    # What one has cancelled oneself is no news.
+    expect(notices(page, "tools@1")).to_have_count(0)
+    page.get_by_role("tab", name="train.ipynb").click()
+    expect(article(page, "tools@2")).to_be_hidden()
+    waits.get_by_role("button", name="Open").click()
+    expect(article(page, "tools@2")).to_be_visible()
+
+
+def test_what_ended_meanwhile_is_told_after_a_reload_and_nothing_again(
+    page: Page, worker: Worker
+) -> None:
+    article(page, "tools@2").get_by_role("button", name="Show image").click()
+    article(page, "tools").get_by_role("button", name="New version…").click()
+    form(page).get_by_role("button", name="Build").click()
+    expect(article(page, "tools@3")).to_contain_text("waits for its turn")
+    away = page.url
+    page.goto("about:blank")
+    worker.begin()
+    worker.end(BuildState.failed, "Step 1 of 3, pip, failed with status 1:\nno such package")
+    page.goto(away)
+    expect(notices(page, "tools@3 could not be built: Step 1 of 3")).to_have_count(1)
+    expect(notices(page, "tools@2")).to_have_count(0)
+    with page.expect_response("**/perijove/api/builds?**"):
+        page.reload()
+    open_panel(page, "Images")
+    expect(row(page, "tools")).to_contain_text("failed")
+    row(page, "tools").get_by_role("button", name="tools").click()
+    expect(article(page, "tools")).to_be_visible()
+    expect(page.locator(".Toastify__toast")).to_have_count(0)
+
+
 def test_an_administrator_approves_rolls_back_and_retires(
     page: Page, browser: BrowserContext, folder: Path, api: Api, hub: Hub, worker: Worker
 ) -> None:
-    build = article(page, "tools@2")
-    build.get_by_role("button", name="Show image").click()
     article(page, "tools").get_by_role("button", name="New version…").click()
     form(page).get_by_role("button", name="Build").click()
     worker.begin()
-    worker.succeed("3")
+    worker.succeed("4")
     with opened(browser, folder / "admin", api, hub.token("admin")) as theirs:
         row(theirs, "tools").get_by_role("button", name="tools").click()
         image = article(theirs, "tools")
         versions = image.get_by_role("table", name="Versions of tools")
-        for number in (2, 3):
+        for number in (2, 4):
             versions.get_by_role("button", name=f"Approve version {number}").click()
             form(theirs).get_by_role("button", name="Approve").click()
             expect(image).to_contain_text(f"version {number} · 1.4 GB")
         expect(image.get_by_role("button", name="Start a workspace with it…")).to_be_visible()
-        expect(image.get_by_role("table", name="Packages of tools@3")).to_contain_text("3.0")
+        expect(image.get_by_role("table", name="Packages of tools@4")).to_contain_text("4.0")
 
         versions.get_by_role("button", name="Roll back to version 2").click()
         form(theirs).get_by_role("button", name="Cancel").click()
-        expect(image).to_contain_text("version 3 · 1.4 GB")
+        expect(image).to_contain_text("version 4 · 1.4 GB")
         versions.get_by_role("button", name="Roll back to version 2").click()
         form(theirs).get_by_role("button", name="Roll back").click()
         expect(image).to_contain_text("version 2 · 1.4 GB")
         expect(image.get_by_role("table", name="Packages of tools@2")).to_contain_text("2.0")
 
-        for number in (2, 3):
+        for number in (2, 4):
             versions.get_by_role("button", name=f"Retire version {number}").click()
             form(theirs).get_by_role("button", name="Retire").click()
             expect(versions.get_by_role("button", name=f"Retire version {number}")).to_have_count(0)
@@ -311,3 +345,64 @@ def test_a_failure_is_shown_with_another_try(page: Page) -> None:
     panel.get_by_role("button", name="Try again").click()
     expect(row(page, "cpu")).to_be_visible()
     expect(panel.get_by_role("alert")).to_have_count(0)
+
+
+def fill_in(page: Page, source: str) -> Locator:
+    choice = form(page).get_by_label("Fill in from")
+    choice.select_option(label=source)
+    return form(page).locator("[data-field='fill']")
+
+
+def test_the_form_is_filled_in_from_a_file(page: Page, folder: Path) -> None:
+    home = folder / "ada" / "home"
+    (home / "geo.toml").write_text(
+        'name = "geo"\nbase = "cpu@1"\napt = ["tree", "jq"]\npip = ["polars>=1.9"]\n'
+    )
+    (home / "wrong.toml").write_text('name = "geo"\napt = ["--evil"]\n')
+    page.get_by_role("button", name="New image…").click()
+    name = form(page).get_by_label("Name")
+    expect(name).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(form(page).get_by_label("Fill in from")).to_be_focused()
+    field = fill_in(page, "wrong.toml")
+    expect(field.get_by_role("alert")).to_contain_text("'apt.0' cannot be '--evil'")
+    screenshot(page, "image-form-wrong")
+    fill_in(page, "geo.toml")
+    expect(name).to_have_value("geo")
+    expect(field.get_by_role("alert")).to_have_count(0)
+    for label, value in {
+        "Base": "cpu@1",
+        "Python packages": "polars>=1.9",
+        "Debian packages": "tree jq",
+    }.items():
+        expect(form(page).get_by_label(label)).to_have_value(value)
+    screenshot(page, "image-form-filled")
+    form(page).get_by_role("button", name="Build").click()
+    expect(article(page, "geo@1")).to_contain_text("waits for its turn")
+
+
+def test_the_form_is_filled_in_from_what_a_notebook_runs_in(page: Page) -> None:
+    page.get_by_role("tab", name="train.ipynb").click()
+    expect(page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator")).to_have_attribute(
+        "data-status", "idle"
+    )
+    page.get_by_role("button", name="New image…").click()
+    field = fill_in(page, "What train.ipynb runs in")
+    expect(field.get_by_role("alert")).to_contain_text("does not run in an image")
+    page.keyboard.press("Escape")
+    cell = page.locator(".jp-Notebook .jp-CodeCell").last
+    # As in an image; this machine's own Debian packages are no part of the question.
+    code = (
+        "import os, perijove.frozen; os.environ['PERIJOVE_IMAGE'] = 'cpu@1';"
+        "perijove.frozen._apt = lambda base: ['tree']; print('so')"
+    )
+    cell.locator(".cm-content").fill(code)
+    cell.locator(".cm-content").press("Control+Enter")
+    expect(cell.locator(".jp-OutputArea-output")).to_contain_text("so")
+    page.get_by_role("button", name="New image…").click()
+    field = fill_in(page, "What train.ipynb runs in")
+    expect(form(page).get_by_label("Debian packages")).to_have_value("tree")
+    expect(form(page).get_by_label("Python packages")).to_have_value(re.compile(r"\nhttpx==\d"))
+    expect(form(page).get_by_label("Base")).to_have_value("cpu@1")
+    expect(field).to_contain_text("not in it: perijove")
+    page.keyboard.press("Escape")

@@ -63,10 +63,25 @@ def test_a_problem_document_passes_unchanged(workspace: Workspace) -> None:
     assert "www-authenticate" not in answer.headers
 
 
+def test_a_specification_is_read_and_a_mistake_named(workspace: Workspace) -> None:
+    with workspace.browser() as browser:
+        good = browser.post("perijove/image-spec", content='name = "geo"\napt = ["tree"]\n')
+        assert (good.json()["base"], good.json()["apt"]) == ("cpu", ["tree"])
+        for content, said, field in (
+            ("name = ", "geo.toml is not valid TOML", None),
+            ('name = "geo"\napt = ["--evil"]', "'apt.0' cannot be '--evil'", "apt.0"),
+        ):
+            wrong = browser.post("perijove/image-spec?name=geo.toml", content=content)
+            assert wrong.status_code == 422
+            assert said in wrong.json()["detail"]
+            assert wrong.json().get("field") == field
+
+
 def test_a_stranger_gets_nothing(workspace: Workspace, plane: ControlPlane) -> None:
     with workspace.stranger() as stranger:
         assert stranger.get("perijove/api/jobs").status_code == 403
         assert stranger.post("perijove/api/jobs", json={}).status_code == 403
+        assert stranger.post("perijove/image-spec", content="").status_code == 403
     assert plane.seen == []
 
 

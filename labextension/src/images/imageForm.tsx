@@ -1,7 +1,7 @@
 import { Notification } from '@jupyterlab/apputils';
-import type { ReactElement } from 'react';
+import { useRef, type ReactElement } from 'react';
 
-import { asProblem } from '../api/requests';
+import { asProblem, type IProblem } from '../api/requests';
 import type { Build, Image, ImageSpec, Principal } from '../api/types';
 import { whoami } from '../jobs/requests';
 import type { IPerijove } from '../tokens';
@@ -9,6 +9,16 @@ import { usePerijove } from '../ui/context';
 import { Field, showForm, type IFieldsProps } from '../ui/form';
 import { SharingField, type ISharing } from '../ui/sharing';
 import { build, listStartable } from './requests';
+import type { IFilling, ISpecSource } from './sources';
+
+/** Where the fields were filled in from, and what came of it. */
+interface IFilledIn {
+  /** The source's place in the list; empty for none. */
+  from: string;
+  leftOut: string[];
+  problem?: IProblem;
+  busy: boolean;
+}
 
 interface IDraft {
   name: string;
@@ -18,6 +28,8 @@ interface IDraft {
   apt: string;
   /** The text of a requirements file. */
   requirements: string;
+  conda: string[];
+  filledIn: IFilledIn;
   sharing: ISharing;
   approve: boolean;
 }
@@ -30,7 +42,11 @@ interface IDraft {
 export async function buildImage(perijove: IPerijove, previous?: Image): Promise<void> {
   const { actions, api, trans } = perijove;
   try {
-    const [caller, bases] = await Promise.all([whoami(api), listStartable(api)]);
+    const [caller, bases, sources] = await Promise.all([
+      whoami(api),
+      listStartable(api),
+      previous ? [] : actions.specSources()
+    ]);
     const spec = previous?.latest.spec;
     const started = await showForm<IDraft, Build>(perijove, {
       title: previous ? trans.__('New version of %1', previous.name) : trans.__('New image'),
@@ -50,22 +66,34 @@ export async function buildImage(perijove: IPerijove, previous?: Image): Promise
         base: baseFrom(bases, spec?.base),
         apt: spec?.apt.join(' ') ?? '',
         requirements: textOf(spec),
+        conda: spec?.conda ?? [],
+        filledIn: { from: '', leftOut: [], busy: false },
         sharing: { visibility: null, group: null },
         approve: false
       },
-      Fields: fields => <ImageFields {...fields} isNew={!previous} bases={bases} caller={caller} />,
-      submit: ({ apt, approve, sharing, ...rest }, key) =>
+      Fields: fields => (
+        <ImageFields
+          {...fields}
+          isNew={!previous}
+          bases={bases}
+          sources={sources}
+          caller={caller}
+        />
+      ),
+      submit: ({ name, description, base, apt, requirements, conda, sharing, approve }, key) =>
         build(
           api,
           {
             approve,
             spec: {
-              ...rest,
               ...sharing,
-              name: rest.name.trim(),
+              name: name.trim(),
+              description,
+              base,
               apt: apt.split(/[\s,]+/).filter(Boolean),
               pip: [],
-              conda: spec?.conda ?? []
+              requirements,
+              conda
             }
           },
           key
@@ -106,10 +134,16 @@ function ImageFields({
   problem,
   isNew,
   bases,
+  sources,
   caller
-}: IFieldsProps<IDraft> & { isNew: boolean; bases: Image[]; caller: Principal }): ReactElement {
+}: IFieldsProps<IDraft> & {
+  isNew: boolean;
+  bases: Image[];
+  sources: ISpecSource[];
+  caller: Principal;
+}): ReactElement {
   const { trans } = usePerijove();
-  const base = bases.find(({ name }) => name === value.base);
+  const base = bases.find(({ name }) => name === value.base.split('@')[0]);
   return (
     <>
       {isNew && (
@@ -131,6 +165,7 @@ function ImageFields({
           )}
         </Field>
       )}
+      {sources.length > 0 && <SourceField value={value} onChange={onChange} sources={sources} />}
       <Field
         name="spec.description"
         label={trans.__('Description')}
@@ -168,6 +203,11 @@ function ImageFields({
                 {trans.__('%1, version %2', name, current ?? '')}
               </option>
             ))}
+            {value.base.includes('@') && (
+              <option value={value.base}>
+                {trans.__('%1, version %2, no other', ...value.base.split('@'))}
+              </option>
+            )}
           </select>
         )}
       </Field>
@@ -227,4 +267,76 @@ function ImageFields({
       )}
     </>
   );
+}
+
+/** Fills the other fields in from a specification, or from what a notebook runs in. */
+function SourceField({
+  value: { name, filledIn },
+  onChange,
+  sources
+}: Pick<IFieldsProps<IDraft>, 'value' | 'onChange'> & { sources: ISpecSource[] }): ReactElement {
+  const { trans } = usePerijove();
+  const asked = useRef(0);
+  const { busy, from, leftOut, problem } = filledIn;
+  const choose = (chosen: string): void => {
+    const turn = ++asked.current;
+    const told = (change: Partial<IDraft>): void => {
+      if (turn === asked.current) {
+        onChange(change);
+      }
+    };
+    const source = chosen ? sources[Number(chosen)] : undefined;
+    onChange({ filledIn: { from: chosen, leftOut: [], busy: !!source } });
+    source?.read().then(
+      filling => told(filledBy(filling, { name, from: chosen })),
+      (error: unknown) => {
+        const problem = { ...asProblem(error), field: FILL };
+        told({ filledIn: { from: chosen, leftOut: [], busy: false, problem } });
+      }
+    );
+  };
+  const help = busy
+    ? trans.__('Reading…')
+    : leftOut.length > 0
+      ? trans.__('No build could install, so it is not in it: %1', leftOut.join('; '))
+      : trans.__('What a notebook runs in, or a file that %freeze has written beside it.');
+  return (
+    <Field name={FILL} label={trans.__('Fill in from')} help={help} problem={problem}>
+      {attributes => (
+        <select
+          {...attributes}
+          className="pj-Input"
+          value={from}
+          onChange={({ target }) => choose(target.value)}
+        >
+          <option value="">{trans.__('Nothing: I write it here')}</option>
+          {sources.map(({ label }, place) => (
+            <option key={place} value={place}>
+              {label}
+            </option>
+          ))}
+        </select>
+      )}
+    </Field>
+  );
+}
+
+/** The form's own name of the field, which the API does not know. */
+const FILL = 'fill';
+
+function filledBy(
+  { spec, leftOut }: IFilling,
+  { name, from }: { name: string; from: string }
+): Partial<IDraft> {
+  return {
+    name: name || spec.name,
+    description: spec.description,
+    // With its version: what is installed was compared with just that.
+    base: spec.base,
+    apt: spec.apt.join(' '),
+    requirements: textOf(spec),
+    conda: spec.conda,
+    sharing: { visibility: spec.visibility ?? null, group: spec.group ?? null },
+    filledIn: { from, leftOut, busy: false }
+  };
 }

@@ -11,6 +11,8 @@ import type {
 
 /** The most the API gives at once. */
 const MOST = 500;
+/** Builds of one user that are looked at: more than may wait at once. */
+const NEWEST = 20;
 
 /** An image that fits some words. */
 export interface IFound {
@@ -102,6 +104,14 @@ export function build(api: IApi, wanted: ImageBuild, key: string): Promise<Build
   return api.answer(
     api.client.POST('/images', { body: wanted, params: { header: { 'idempotency-key': key } } })
   );
+}
+
+/** List the newest builds the caller asked for. */
+export async function listMyBuilds(api: IApi): Promise<Build[]> {
+  const { items } = await api.answer(
+    api.client.GET('/builds', { params: { query: { limit: NEWEST } } })
+  );
+  return items;
 }
 
 export function getBuild(api: IApi, id: string): Promise<Build> {

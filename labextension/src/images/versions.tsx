@@ -47,10 +47,17 @@ export function Versions(props: IVersionsProps): ReactElement {
           {
             name: trans.__('State'),
             cell: version => (
-              <Chip
-                state={standingOf(version)}
-                title={version.smoke_test ?? version.build?.reason ?? undefined}
-              />
+              <>
+                <Chip
+                  state={standingOf(version)}
+                  title={version.smoke_test ?? version.build?.reason ?? undefined}
+                />
+                {version.removed_at && (
+                  <span className="pj-Tag">
+                    {trans.__('removed')} <Moment at={version.removed_at} />
+                  </span>
+                )}
+              </>
             )
           },
           { name: trans.__('Digest'), cell: ({ digest }) => <Digest digest={digest} /> },

@@ -4,6 +4,7 @@ import { ILauncher } from '@jupyterlab/launcher';
 
 import { asProblem } from '../api/requests';
 import { perijoveIcon } from '../icons';
+import { BuildEndings } from '../images/endings';
 import { buildImage } from '../images/imageForm';
 import { stopWorkspace } from '../images/requests';
 import { goWhenStopped, spawnUrl } from '../images/start';
@@ -41,6 +42,9 @@ export const images: JupyterFrontEndPlugin<void> = {
     });
     launcher?.add({ command: CommandIDs.newImage, category, rank: 1 });
     palette?.addItem({ command: CommandIDs.newImage, category, args: { isPalette: true } });
+    const { baseUrl } = app.serviceManager.serverSettings;
+    const endings = new BuildEndings(perijove, `perijove:builds:${baseUrl}`);
+    void app.restored.then(() => endings.start());
   }
 };
 
