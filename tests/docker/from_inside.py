@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,7 +62,7 @@ def setuid_program() -> str:
         [program, "-c", "id"], stdin=subprocess.PIPE, stdout=-3, stderr=-3, start_new_session=True
     )
     try:
-        time.sleep(0.3)
+        # Popen returns once the program runs, and with it its user.
         status = Path(f"/proc/{process.pid}/status").read_text()
         uids = status.partition("Uid:")[2].split()[:4]
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import signal
@@ -70,6 +71,9 @@ def tracking(
         monkeypatch.setenv("PERIJOVE_SPOOL", str(tmp_path / "spool"))
         monkeypatch.setattr(active, "_sender", None)
         yield wire
+        if active._sender is not None:
+            # pytest's own end does not wait for what these tests leave unsent.
+            atexit.unregister(active._sender.drain)
 
 
 @pytest.fixture

@@ -130,11 +130,15 @@ def test_a_queued_run_is_cancelled_before_it_starts(platform: Platform) -> None:
 def test_a_worker_that_dies_mid_run_is_followed_by_one_that_finishes_it_once(
     platform: Platform, tmp_path: Path
 ) -> None:
-    marks = tmp_path / "marks"
-    source = COUNTING.format(path=str(marks)) + "time.sleep(2)\nprint('finished')"
+    marks, go = tmp_path / "marks", tmp_path / "go"
+    source = COUNTING.format(path=str(marks)) + (
+        f"import os\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)\nprint('finished')"
+    )
     run = platform.run(platform.promote(notebook(code(source))))
     platform.tick_until(lambda: "started" in platform.log(run))
     platform.restart()
+    platform.duty.tick()
+    go.touch()
     run = platform.finished(run)
     assert run.state is RunState.succeeded
     assert "finished" in platform.log(run)
