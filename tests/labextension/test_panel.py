@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Request, expect
 
 from perijove_hub.catalog.duty import CrawlDuty
+from perijove_hub.images import service
 from perijove_hub.settings import CatalogSettings, Settings, SourceSettings
 from tests.fixtures.api import Api
 from tests.fixtures.browser import PATIENCE, chromium, open_panel
@@ -32,16 +34,27 @@ def page(hub: Hub, folder: Path) -> Iterator[Page]:
     settings = Settings(catalog=CatalogSettings(sources={"places": source}))
     with (
         Api.running(hub, folder / "api", settings) as api,
+        in_image(api),
         lab(folder / "lab", api, hub.token("ada")) as url,
         chromium() as browser,
     ):
         CrawlDuty(api.context).tick()
-        browser.set_default_timeout(20_000)
-        expect.set_options(timeout=20_000)
         page = browser.new_page()
         page.goto(f"{url}lab/tree/train.ipynb?token={LAB_TOKEN}")
         expect(page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(2, timeout=PATIENCE)
         yield page
+
+
+@contextmanager
+def in_image(api: Api) -> Iterator[None]:
+    """Let what starts think that it runs in an image."""
+    with api.context.database.session() as session:
+        service.register_builtin(
+            session, "cpu", digest=f"sha256:{'1' * 64}", description="", interfaces=["lab"]
+        )
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PERIJOVE_IMAGE", "cpu@1")
+        yield
 
 
 def calls(page: Page, seconds: float) -> list[str]:
@@ -110,6 +123,7 @@ def test_a_wrong_schedule_is_refused_at_its_field_and_a_right_one_makes_a_job(pa
     form.get_by_label("Cron expression").fill("0 6 * * *")
     form.get_by_role("button", name="Promote", exact=True).click()
     expect(page.get_by_role("article", name="train")).to_contain_text("version 1")
+    expect(page.get_by_role("article", name="train")).to_contain_text("cpu@1")
     expect(page.get_by_role("list", name="Jobs")).to_contain_text("train")
 
 

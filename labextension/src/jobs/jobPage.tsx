@@ -115,6 +115,9 @@ function JobDetail({ job, deleted, onChange, onDelete }: IDetailProps): ReactEle
               ] as [string, ReactElement | string][])
             : []),
           [trans.__('Notebook'), job.latest.path || '–'],
+          ...(job.latest.image
+            ? ([[trans.__('Image'), job.latest.image]] as [string, string][])
+            : []),
           [trans.__('Promoted'), <Moment key="at" at={job.latest.created_at} />]
         ]}
       />

@@ -15,6 +15,8 @@ export interface INotebookSource {
   /** Where it lies in the user's home. */
   path: string;
   content: JobCreate['notebook'];
+  /** What its kernel runs in; null for the platform's default. */
+  image: string | null;
 }
 
 interface IDraft {
@@ -68,6 +70,7 @@ export async function promoteNotebook(
           name,
           notebook: source.content,
           path: source.path,
+          image: source.image,
           resources: {},
           schedule: schedule.cron
             ? {

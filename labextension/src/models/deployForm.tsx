@@ -1,6 +1,7 @@
 import type { ReactElement } from 'react';
 
 import type { Deployment, Model, Principal } from '../api/types';
+import { imageHere } from '../images/here';
 import { whoami } from '../jobs/requests';
 import type { IPerijove } from '../tokens';
 import { usePerijove } from '../ui/context';
@@ -42,7 +43,7 @@ export async function deployModel(
     },
     Fields: fields => <DeployFields {...fields} models={models} caller={caller} />,
     submit: ({ sharing, name, ...rest }, key) =>
-      deploy(api, { ...rest, ...sharing, name: name || null }, key)
+      deploy(api, { ...rest, ...sharing, name: name || null, image: imageHere() }, key)
   });
   if (deployment) {
     actions.open({ kind: 'deployment', id: deployment.name, title: deployment.name });

@@ -63,7 +63,8 @@ function DeploymentDetail({
       facts={
         <>
           {trans.__('%1, version %2', model, version)} · {deployment.owner} ·{' '}
-          {sharedWith(deployment, trans)} · <Moment at={deployment.updated_at} />
+          {sharedWith(deployment, trans)} · {deployment.image && `${deployment.image} · `}
+          <Moment at={deployment.updated_at} />
         </>
       }
       actions={

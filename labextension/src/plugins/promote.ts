@@ -1,10 +1,11 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Dialog, ICommandPalette, Notification, showDialog } from '@jupyterlab/apputils';
-import { INotebookTracker } from '@jupyterlab/notebook';
+import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 
 import { asProblem } from '../api/requests';
 import type { JobCreate } from '../api/types';
 import { perijoveIcon } from '../icons';
+import { imageHere } from '../images/here';
 import { promoteNotebook } from '../jobs/promoteForm';
 import { CommandIDs, IPerijove } from '../tokens';
 
@@ -30,7 +31,7 @@ export const promote: JupyterFrontEndPlugin<void> = {
       caption: trans.__('Turn this notebook into a Perijove job'),
       icon: perijoveIcon,
       describedBy: { args: { type: 'object', properties: {} } },
-      execute: () => run(perijove, notebooks)
+      execute: () => run(app, perijove, notebooks)
     });
     palette?.addItem({
       command: CommandIDs.promoteNotebook,
@@ -39,7 +40,11 @@ export const promote: JupyterFrontEndPlugin<void> = {
   }
 };
 
-async function run(perijove: IPerijove, notebooks: INotebookTracker): Promise<void> {
+async function run(
+  app: JupyterFrontEnd,
+  perijove: IPerijove,
+  notebooks: INotebookTracker
+): Promise<void> {
   const { actions, trans } = perijove;
   const panel = notebooks.currentWidget;
   const content = panel?.context.model.toJSON();
@@ -54,7 +59,8 @@ async function run(perijove: IPerijove, notebooks: INotebookTracker): Promise<vo
   try {
     const job = await promoteNotebook(perijove, {
       path: panel.context.path,
-      content: content as JobCreate['notebook']
+      content: content as JobCreate['notebook'],
+      image: imageOf(app, panel)
     });
     if (job) {
       const { version } = job.latest;
@@ -71,4 +77,15 @@ async function run(perijove: IPerijove, notebooks: INotebookTracker): Promise<vo
       buttons: [Dialog.okButton()]
     });
   }
+}
+
+/** The image that a notebook's kernel runs in: a remote one's own, else the workspace's. */
+function imageOf({ serviceManager }: JupyterFrontEnd, panel: NotebookPanel): string | null {
+  const name = panel.sessionContext.session?.kernel?.name ?? '';
+  const metadata = serviceManager.kernelspecs.specs?.kernelspecs[name]?.metadata;
+  const provisioner = metadata?.['kernel_provisioner'] as
+    { provisioner_name: string; config?: { image?: string | null } } | undefined;
+  return provisioner?.provisioner_name === 'perijove'
+    ? (provisioner.config?.image ?? null)
+    : imageHere();
 }

@@ -258,7 +258,12 @@ def _duration(run: Run) -> str | None:
 def _facts(job: Job) -> dict[str, Any]:
     names = ", ".join(parameter.name for parameter in job.latest.parameters)
     schedule = f"{job.schedule.cron} {job.schedule.timezone}" if job.schedule else None
-    return {"version": job.latest.version, "parameters": names or "none", "schedule": schedule}
+    return {
+        "version": job.latest.version,
+        "parameters": names or "none",
+        "image": job.latest.image,
+        "schedule": schedule,
+    }
 
 
 def _take_parameters(line: str) -> tuple[str, dict[str, str]]:

@@ -67,6 +67,7 @@ class Endpoint:
             {
                 "model": f"{deployment.model} version {deployment.version}",
                 "url": Link(deployment.url, deployment.url),
+                "image": deployment.image,
                 "inputs": shown or None,
                 "visible to": _audience(deployment),
                 "why": deployment.reason,
