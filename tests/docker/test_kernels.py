@@ -158,6 +158,9 @@ def test_a_kernel_runs_in_a_container_of_its_own(
     hostname, home, uid, cwd, environment = told
     assert container.id.startswith(hostname)
     assert (home, cwd, uid) == ("/home/perijove", "/home/perijove", 1000)
+    # For what is promoted or frozen there.
+    assert environment["PERIJOVE_IMAGE"] == "cpu@1"
+    assert environment["PERIJOVE_IMAGE_DIGEST"] == container.attrs["Image"]
     # The same home as the server's.
     found = ada.get("/user/ada/api/contents/from-kernel").json()
     assert found["content"] == "x"

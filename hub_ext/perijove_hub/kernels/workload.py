@@ -12,6 +12,7 @@ from perijove_hub import files
 from perijove_hub.context import Context
 from perijove_hub.engine.sandbox import HOME
 from perijove_hub.files.homes import folder_name, local_homes
+from perijove_hub.images.service import Started
 from perijove_hub.launch import Kind, Workload
 from perijove_hub.settings import SizeSettings
 from perijove_hub.store.models import KernelRow
@@ -67,6 +68,9 @@ def describe(
         "MLFLOW_TRACKING_URI": topology.mlflow_url,
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     }
+    if in_container:
+        # What is promoted, deployed or frozen here has this image, and not the server's.
+        environment.update(Started(row.digest, row.image).environment)
     # The launcher gives containers a home of its own, and Python looks for the user's packages
     # in the one it is started with.
     python = ("env", f"HOME={HOME}", "python") if in_container else (sys.executable,)
