@@ -1,14 +1,14 @@
-import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import { Dialog, showDialog } from '@jupyterlab/apputils';
 import { useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
 
-import { asProblem } from '../api/requests';
+import { asProblem, type IProblem } from '../api/requests';
 import type { Box, Share } from '../api/types';
 import { usePerijove } from '../ui/context';
 import { List, Search, STEP } from '../ui/list';
 import { Moment } from '../ui/moment';
 import { PageFrame, Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
-import { Empty } from '../ui/states';
+import { Empty, Failure } from '../ui/states';
 import { deleteShare, dismissShare, listShares } from './requests';
 
 /** Notebooks that others share with the user, and those the user shares. */
@@ -41,15 +41,18 @@ function Shares({ box, words }: { box: Box; words: string }): ReactElement {
     { interval: 15_000 }
   );
   const [busy, setBusy] = useState<string>();
+  const [problem, setProblem] = useState<IProblem>();
   const place = useRef<HTMLDivElement>(null);
 
   const act = async (share: Share, action: () => Promise<void>): Promise<void> => {
     setBusy(share.id);
+    setProblem(undefined);
     try {
       await action();
     } catch (error) {
-      const { detail, title, fix } = asProblem(error);
-      Notification.error([detail ?? title, fix].filter(Boolean).join(' '));
+      setProblem(asProblem(error));
+      // What was done to it elsewhere is most often why.
+      shares.refresh();
     } finally {
       setBusy(undefined);
     }
@@ -98,6 +101,7 @@ function Shares({ box, words }: { box: Box; words: string }): ReactElement {
     );
   return (
     <div className="pj-Shares" ref={place} tabIndex={-1}>
+      {problem && <Failure problem={problem} />}
       <List
         label={box === 'received' ? trans.__('Shared with me') : trans.__('Shared by me')}
         polled={shares}
