@@ -121,7 +121,8 @@ export class WorkspaceWatch {
     }
     let usage = this.last?.usage;
     const every = usage?.running.some(item => item.warning) ? WARNED_EVERY : COST_EVERY;
-    if (this.looks++ % every === 0 && workspace.idle) {
+    // Not before the control plane has answered the server: then it would be a minute late.
+    if (workspace.idle && this.looks++ % every === 0) {
       usage = await this.api.answer(this.api.client.GET('/usage/mine')).catch(() => usage);
     }
     this.tell({ workspace, usage });

@@ -50,5 +50,5 @@ def seen() -> list[dict[str, Any]]:
             "reason": kernel.reason,
         }
         for wait in list(_waits.values())
-        if wait.since < late and (kernel := wait.remote.kernel) is not None
+        if wait.since < late and (kernel := wait.remote.kernel) is not None and not kernel.stopped
     ]
