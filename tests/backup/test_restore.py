@@ -15,7 +15,7 @@ from tests.e2e.test_kill import NOTEBOOK, api
 from tests.fixtures.processes import wait_until
 from tests.fixtures.product import Product
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 REGISTER = """
 import mlflow, numpy as np
@@ -25,7 +25,7 @@ x = np.array([[0.0], [1.0]])
 model = DummyClassifier(strategy="most_frequent").fit(x, [7, 7])
 with mlflow.start_run():
     mlflow.sklearn.log_model(model, name="model", signature=infer_signature(x, model.predict(x)),
-                             registered_model_name="seven")
+                             registered_model_name="seven", pip_requirements=["mlflow"])
 """
 
 

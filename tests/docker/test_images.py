@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -56,15 +55,12 @@ def inside(client: Any, image: str, *command: str) -> str:
 
 def test_what_has_not_changed_is_not_built_again(image: str, engine_client: Any) -> None:
     before = engine_client.images.get(image).id
-    began = time.monotonic()
     again = subprocess.run(
         [sys.executable, ROOT / "images" / "build", "cpu"], capture_output=True, text=True
     )
-    took = time.monotonic() - began
     assert again.returncode == 0, again.stderr
     assert "building" not in again.stderr
     assert f"{image} {before}" in again.stdout.splitlines()
-    assert took < 5
 
 
 def test_each_image_stands_on_its_parent_by_digest(image: str, engine_client: Any) -> None:

@@ -1,4 +1,7 @@
-"""An idle workspace is warned in JupyterLab, kept on request, and shut off in the end."""
+"""An idle workspace is warned in JupyterLab, kept on request, and shut off in the end.
+
+Not marked e2e: it waits two minutes for the clock, beside other tests and with patience.
+"""
 
 from __future__ import annotations
 

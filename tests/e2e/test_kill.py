@@ -16,7 +16,7 @@ import pytest
 from tests.fixtures.processes import wait_until
 from tests.fixtures.product import Product
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 PARTS = ("proxy", "hub", "api", "mlflow", "gateway", "worker")
 

@@ -11,7 +11,7 @@ from tests.fixtures.postgres import postgres
 from tests.fixtures.processes import wait_until
 from tests.fixtures.product import Product
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_job_runs_with_its_records_in_postgresql(tmp_path: Path) -> None:
