@@ -89,12 +89,9 @@ export class Warnings {
     }
     const left = minutesLeft(first.stops_at, this.trans);
     const what = first.kind === 'kernel' ? this.trans.__('A kernel') : this.trans.__('A workspace');
-    const end = this.trans.__(
-      '%1 of yours will be stopped for it in %2; save your work.',
-      what,
-      left
-    );
-    this.quota.say('warned', `${first.warning} ${end}`, 'warning', [
+    // First: JupyterLab cuts long messages off.
+    const end = this.trans.__('%1 of yours will be stopped in %2; save your work.', what, left);
+    this.quota.say('warned', `${end} ${first.warning}`, 'warning', [
       { label: this.trans.__('Save all'), callback: () => void this.remedies.saveAll() }
     ]);
   }
