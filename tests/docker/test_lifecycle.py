@@ -136,6 +136,16 @@ def walk(product: Product) -> Iterator[Walk]:
         ada.delete(f"{API}/deployments/looks")
         for user, client in (("ada", ada), ("grace", grace)):
             stop(product, client, user)
+        gone = f"{API}/deployments/looks"
+        wait_until(lambda: ada.get(gone).status_code == 404, seconds=60, what="the model's end")
+        for tag in built(walk):
+            engine.images.remove(tag, force=True)
+
+
+def built(walk: Walk) -> list[str]:
+    """Name the images that this product has built."""
+    tags = [tag for image in walk.engine.images.list() for tag in image.tags]
+    return [tag for tag in tags if tag.startswith(walk.names.prefix)]
 
 
 @pytest.fixture(scope="module")
