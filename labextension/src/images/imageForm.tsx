@@ -1,4 +1,3 @@
-import { Notification } from '@jupyterlab/apputils';
 import { useRef, type ReactElement } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
@@ -6,6 +5,7 @@ import type { Build, Image, ImageSpec, Principal } from '../api/types';
 import { whoami } from '../jobs/requests';
 import type { IPerijove } from '../tokens';
 import { usePerijove } from '../ui/context';
+import { tellFailure } from '../ui/failure';
 import { Field, showForm, type IFieldsProps } from '../ui/form';
 import { SharingField, type ISharing } from '../ui/sharing';
 import { build, listStartable } from './requests';
@@ -103,8 +103,7 @@ export async function buildImage(perijove: IPerijove, previous?: Image): Promise
       actions.open({ kind: 'build', id: started.id, title: buildTitle(started, trans) });
     }
   } catch (error) {
-    const { title, detail, fix } = asProblem(error);
-    Notification.error([detail ?? title, fix].filter(Boolean).join(' '));
+    tellFailure(error);
   }
 }
 

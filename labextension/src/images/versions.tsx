@@ -26,7 +26,7 @@ interface IVersionsProps {
 
 /** An image's versions, newest first, and what may be done with each. */
 export function Versions(props: IVersionsProps): ReactElement {
-  const { image, versions, onMore } = props;
+  const { image, versions, caller, onMore } = props;
   const { trans } = usePerijove();
   return (
     <Section title={trans.__('Versions')}>
@@ -72,10 +72,14 @@ export function Versions(props: IVersionsProps): ReactElement {
             name: trans.__('Approved by'),
             cell: version => version.approved_by ?? '–'
           },
-          {
-            name: trans.__('Actions'),
-            cell: version => <Actions {...props} version={version} />
-          }
+          ...(caller.admin || mayChange(image, caller) || mayRollBack(image, caller)
+            ? [
+                {
+                  name: trans.__('Actions'),
+                  cell: (version: ImageVersion) => <Actions {...props} version={version} />
+                }
+              ]
+            : [])
         ]}
       />
       {onMore && (

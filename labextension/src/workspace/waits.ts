@@ -1,7 +1,7 @@
-import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import { asProblem, type IApi } from '../api/requests';
+import type { IApi } from '../api/requests';
+import { tellFailure } from '../ui/failure';
 import { Notice } from './notice';
 import type { ISnapshot, IWaitingKernel, WorkspaceWatch } from './watch';
 
@@ -47,8 +47,7 @@ export class Waits {
       const path = { kernel_id: id };
       await this.api.answer(this.api.client.DELETE('/kernels/{kernel_id}', { params: { path } }));
     } catch (error) {
-      const { detail, title, fix } = asProblem(error);
-      Notification.error([detail ?? title, fix].filter(Boolean).join(' '));
+      tellFailure(error);
     }
   }
 

@@ -1,7 +1,7 @@
 import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import { asProblem } from '../api/requests';
+import { tellFailure } from '../ui/failure';
 import { Notice } from './notice';
 import { minutesLeft } from './status';
 import type { ISnapshot, WorkspaceWatch } from './watch';
@@ -104,8 +104,7 @@ export class Warnings {
         { autoClose: 5000 }
       );
     } catch (error) {
-      const { detail, title, fix } = asProblem(error);
-      Notification.error([detail ?? title, fix].filter(Boolean).join(' '));
+      tellFailure(error);
     }
   }
 
