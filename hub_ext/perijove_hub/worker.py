@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from perijove_hub.context import Context
+from perijove_hub.exceptions import Unavailable
 from perijove_hub.launch import Phase
 from perijove_hub.launch.choose import launcher as choose_launcher
 
@@ -158,7 +159,14 @@ def _repeat(duty: Duty, stopping: threading.Event) -> None:
         try:
             duty.tick()
             failures, pause = 0, duty.period
-        except Exception:
+        except Exception as error:
             failures += 1
             pause = min(MAX_PAUSE, duty.period * 2**failures)
-            log.exception("%s failed; trying again in %.0f s", duty.name, pause)
+            log.error(
+                "%s failed; trying again in %.0f s: %s",
+                duty.name,
+                pause,
+                error,
+                # A part that is away is no fault of the code here.
+                exc_info=not isinstance(error, Unavailable),
+            )

@@ -137,7 +137,11 @@ class LocalLauncher:
             raise ValueError(f"workload {name} is still running: stop it first")
         self._kill_strays(folder)
         buried = self._root / f"{_OLD}{secrets.token_hex(8)}"
-        folder.rename(buried)
+        try:
+            folder.rename(buried)
+        except FileNotFoundError:
+            # Somebody else has just removed it.
+            return
         plain.delete(buried)
 
     def _folder(self, name: str) -> Path:

@@ -30,6 +30,14 @@ _FIXES = {
     "interface": f"Choose one of: {', '.join(Interface)}.",
     "idle_minutes": "Write whole minutes, such as 60.",
 }
+#: How people call what opens.
+TITLES = {
+    Interface.lab: "JupyterLab",
+    Interface.notebook: "Notebook",
+    Interface.terminal: "Terminal",
+    Interface.code_server: "VS Code",
+    Interface.rstudio: "RStudio",
+}
 #: Longest part of a wrong value that is repeated.
 _SHOWN = 60
 
@@ -50,8 +58,8 @@ class Choice:
 
     @property
     def summary(self) -> str:
-        """Say it in a line: ``cpu@3 · small · lab``."""
-        return " · ".join(part for part in (self.image, self.size, self.interface.value) if part)
+        """Say it in a line: ``cpu@3 · small · JupyterLab``."""
+        return " · ".join(part for part in (self.image, self.size, TITLES[self.interface]) if part)
 
 
 def parse(options: object) -> Profile:

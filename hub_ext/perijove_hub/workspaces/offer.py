@@ -22,6 +22,7 @@ from perijove_hub.store.models import ImageRow, PackageRow, WorkspaceRow
 from perijove_hub.usage import quotas
 from perijove_hub.workspaces import ledger
 from perijove_hub.workspaces.choice import (
+    TITLES,
     default_idle,
     default_size,
     local_interfaces,
@@ -52,13 +53,6 @@ TELLING = (
 SHOWN = 4
 #: Idle times that the page offers, in minutes, as far as they lie within the bounds.
 IDLE = (10, 20, 30, 60, 120, 240, 480, 1440)
-TITLES = {
-    Interface.lab: "JupyterLab",
-    Interface.notebook: "Notebook",
-    Interface.terminal: "Terminal",
-    Interface.code_server: "VS Code",
-    Interface.rstudio: "RStudio",
-}
 
 
 @dataclass(frozen=True)
