@@ -79,7 +79,13 @@ class Channels:
             "username": "ada",
             "version": "5.3",
         }
-        content = {"code": code, "silent": False, "store_history": False}
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": False,
+            # What is sent right after a failed cell is to run, not to be dropped with it.
+            "stop_on_error": False,
+        }
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
         self.link.send(json.dumps({**message, "channel": "shell"}))
         return str(header["msg_id"])

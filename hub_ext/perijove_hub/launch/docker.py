@@ -149,8 +149,10 @@ class DockerLauncher:
             raise ValueError(f"workload {name} is still running: stop it first")
         self._discard(self._container(name))
         buried = self._root / f"{_OLD}{secrets.token_hex(8)}"
-        folder.rename(buried)
-        plain.delete(buried)
+        # Gone, if somebody else has just removed it.
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(buried)
+            plain.delete(buried)
         self._measured.pop(name, None)
 
     def close(self) -> None:
