@@ -245,6 +245,9 @@ class Workshop:
                     if error.status_code != 409:
                         raise
                     return None
+            if self._is_here(api, digest):
+                # A container was made just now: only the names are gone, and the rest goes later.
+                return None
             left = next((size for one, size in lineage if self._is_here(api, one)), 0)
             return lineage[0][1] - left
 

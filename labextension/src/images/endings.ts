@@ -10,7 +10,7 @@ import { hasEnded } from './standing';
 
 /** Milliseconds between two looks: while something is being built, and otherwise. */
 const SOON = 5000;
-const LATER = 30_000;
+const LATER = 60_000;
 
 /**
  * Says that a build of the caller's has ended, once each: not again after a reload, and after a
