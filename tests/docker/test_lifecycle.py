@@ -18,7 +18,6 @@ import websocket
 from perijove.types.images import ImageSpec
 from perijove_hub.context import INSIDE_PORTS, Context
 from perijove_hub.engine import Names
-from perijove_hub.store.models import WorkspaceRow
 from tests.docker.conftest import Indexes
 from tests.docker.test_kernels import Notebook
 from tests.docker.test_workspace import stop
@@ -137,9 +136,10 @@ def walk(product: Product) -> Iterator[Walk]:
         ada.delete(f"{API}/deployments/looks")
         for user, client in (("ada", ada), ("grace", grace)):
             stop(product, client, user)
-        with context.database.session() as session:
-            # Her last choice is retired by now, and others start what she chose last.
-            session.delete(session.get_one(WorkspaceRow, ("ada", "")))
+        # Her last choice is retired by now, and other tests start what she chose last.
+        ada.post("/hub/api/users/ada/server", json={"image": "cpu"}).raise_for_status()
+        wait_until(lambda: product.server(ada, "ada").get("ready"), seconds=60, what="the start")
+        stop(product, ada, "ada")
         gone = f"{API}/deployments/looks"
         wait_until(lambda: ada.get(gone).status_code == 404, seconds=60, what="the model's end")
         for tag in built(walk):

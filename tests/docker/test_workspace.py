@@ -215,7 +215,8 @@ def test_it_was_made_from_the_digest_and_the_record_says_so(
     assert found.choice["digest"] == digest
     assert found.container == workspace.container.id
     with context.database.reading() as session:
-        audit = session.query(AuditRow).filter_by(verb="workspace.start", actor="ada").first()
+        starts = session.query(AuditRow).filter_by(verb="workspace.start", actor="ada")
+        audit = starts.order_by(AuditRow.id.desc()).first()
         usage = session.query(UsageRow).filter_by(object="ada/", ended_at=None).one()
     assert audit is not None
     assert audit.detail["digest"] == usage.digest == digest
