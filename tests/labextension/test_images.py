@@ -20,7 +20,7 @@ from perijove_hub.images import ledger, service
 from perijove_hub.images.log import BuildLog, folder_of
 from perijove_hub.store.models import BuildRow, ImageRow, ImageVersionRow, utcnow
 from tests.fixtures.api import Api
-from tests.fixtures.browser import PATIENCE, chromium, open_panel, screenshot
+from tests.fixtures.browser import PATIENCE, chromium, open_panel, run_command, screenshot
 from tests.fixtures.hub import Hub
 from tests.fixtures.lab import LAB_TOKEN, lab
 from tests.fixtures.processes import wait_until
@@ -213,9 +213,7 @@ def test_the_card_and_the_palette_open_the_form(page: Page) -> None:
     page.locator(".jp-LauncherCard").get_by_text("New image").click()
     expect(form(page).get_by_label("Name")).to_be_focused()
     page.keyboard.press("Escape")
-    page.keyboard.press("Control+Shift+C")
-    page.locator(".lm-CommandPalette-input").fill("New image")
-    page.locator(".lm-CommandPalette-item[data-command='perijove:new-image']").click()
+    run_command(page, "New image", "perijove:new-image")
     expect(form(page).get_by_label("Base")).to_have_value("cpu")
 
 
@@ -400,9 +398,7 @@ def test_the_form_is_filled_in_from_what_a_notebook_runs_in(page: Page) -> None:
     cell.locator(".cm-content").fill(code)
     cell.locator(".cm-content").press("Control+Enter")
     expect(cell.locator(".jp-OutputArea-output")).to_contain_text("so")
-    page.keyboard.press("Control+Shift+C")
-    page.locator(".lm-CommandPalette-input").fill("JupyterLab Dark")
-    page.locator(".lm-CommandPalette-item[data-command='apputils:change-theme']").first.click()
+    run_command(page, "JupyterLab Dark", "apputils:change-theme")
     expect(page.locator("body[data-jp-theme-name='JupyterLab Dark']")).to_be_attached()
     page.get_by_role("button", name="New image…").click()
     field = fill_in(page, "What train.ipynb runs in")

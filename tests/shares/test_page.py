@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.fixtures.api import Api
-from tests.fixtures.browser import PATIENCE, chromium
+from tests.fixtures.browser import PATIENCE, chromium, run_command
 from tests.fixtures.hub import Hub
 from tests.fixtures.lab import LAB_TOKEN, lab
 from tests.shares.test_routes import listed, share
@@ -35,8 +35,6 @@ def api(hub: Hub, folder: Path) -> Iterator[Api]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[BrowserContext]:
     with chromium() as browser:
-        browser.set_default_timeout(20_000)
-        expect.set_options(timeout=20_000)
         yield browser
 
 
@@ -48,11 +46,7 @@ def page(browser: BrowserContext, folder: Path, api: Api, hub: Hub) -> Iterator[
         page.goto(f"{url}lab/tree/train.ipynb?token={LAB_TOKEN}")
         expect(page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(2, timeout=PATIENCE)
         expect(page.locator(".jp-SideBar [data-id='perijove-panel']")).to_be_visible()
-        # By the menu: the palette's keys are known only some time after the page.
-        page.get_by_role("menuitem", name="View", exact=True).click()
-        page.get_by_role("menuitem", name="Activate Command Palette").click()
-        page.locator(".lm-CommandPalette-input").fill("Shared notebooks")
-        page.locator(".lm-CommandPalette-item[data-command='perijove:open-shares']").click()
+        run_command(page, "Shared notebooks", "perijove:open-shares")
         expect(page.get_by_role("heading", name="Shared notebooks")).to_be_visible()
         yield page
 
