@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from perijove_hub.context import Context
 from perijove_hub.store.migrate import upgrade
 from tests.fixtures.api import Api
 from tests.fixtures.hub import Hub
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 
 @pytest.fixture
@@ -34,3 +38,17 @@ def api(hub: Hub, tmp_path: Path) -> Iterator[Api]:
     """The API, served for real, on a fresh data directory that trusts the session's Hub."""
     with Api.running(hub, tmp_path / "data") as api:
         yield api
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """A fresh IPython shell after ``%load_ext perijove``."""
+    # Not for every test that needs none.
+    from IPython.core.interactiveshell import InteractiveShell
+
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "perijove")
+    yield shell
+    shell.history_manager.end_session()
+    InteractiveShell.clear_instance()

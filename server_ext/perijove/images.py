@@ -10,10 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import quote
-
-from pydantic import BaseModel
 
 from perijove.client import Client
 from perijove.exceptions import PerijoveError, Unreachable
@@ -50,8 +47,6 @@ __all__ = [
     "versions",
     "wait",
 ]
-
-M = TypeVar("M", bound=BaseModel)
 
 
 class ImageError(PerijoveError):

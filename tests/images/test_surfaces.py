@@ -66,16 +66,6 @@ def shelf(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
     yield Shelf(api.context)
 
 
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    shell.run_line_magic("load_ext", "perijove")
-    yield shell
-    shell.history_manager.end_session()
-    InteractiveShell.clear_instance()
-
-
 def perijove(*arguments: str) -> Result:
     return CliRunner().invoke(command, arguments)
 

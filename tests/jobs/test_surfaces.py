@@ -51,16 +51,6 @@ def ada(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[A
         launcher.stop(status.name)
 
 
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    shell.run_line_magic("load_ext", "perijove")
-    yield shell
-    shell.history_manager.end_session()
-    InteractiveShell.clear_instance()
-
-
 def test_from_python(ada: Api) -> None:
     assert [parameter.name for parameter in jobs.inspect("Tutorial.ipynb").parameters] == ["C"]
     job = jobs.create("Tutorial.ipynb", schedule="0 6 * * 1-5", timezone="Europe/Berlin")

@@ -35,17 +35,6 @@ def be(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Be
     yield Be(api, monkeypatch)
 
 
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    """A shell with the magics."""
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    shell.run_line_magic("load_ext", "perijove")
-    yield shell
-    shell.history_manager.end_session()
-    InteractiveShell.clear_instance()
-
-
 class Be:
     """Changes whose token the environment holds."""
 

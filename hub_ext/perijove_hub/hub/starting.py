@@ -23,6 +23,7 @@ from perijove_hub.gpus import leases
 from perijove_hub.hub.cannot import CannotStart
 from perijove_hub.hub.news import News
 from perijove_hub.hub.pages import options_from_form
+from perijove_hub.launch.http import NO_TLS
 from perijove_hub.settings import Settings
 from perijove_hub.store.models import WorkspaceRow
 from perijove_hub.usage import quotas
@@ -220,7 +221,7 @@ class Starting:
         self.news.say("server", "Your server is starting")
         url = f"http://{host}:{port}{self.server.base_url}api"
         looked = asyncio.get_running_loop().time()
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=5, trust_env=False, verify=NO_TLS) as client:
             while True:
                 try:
                     # No more than the headers: what stands there may be the user's own code, and

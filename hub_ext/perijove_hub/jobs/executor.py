@@ -21,8 +21,8 @@ from perijove_hub.engine.exceptions import EngineDown
 from perijove_hub.exceptions import Invalid
 from perijove_hub.identity import issue_run_token
 from perijove_hub.images.service import Started
-from perijove_hub.jobs import image as images
 from perijove_hub.jobs import ledger, limits, owners, reasons, scratch, workload
+from perijove_hub.jobs.image import startable
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status, plain
 from perijove_hub.store import audit
@@ -270,7 +270,7 @@ class Executor:
 
     def _image(self, job: JobRow, version: JobVersionRow) -> Started | None:
         with self._context.database.reading() as session:
-            return images.startable(session, self._context, job, version)
+            return startable(session, self._context, job, version)
 
     def _could_not_start(
         self, run: RunRow, name: str, folder: Path | None, error: Exception

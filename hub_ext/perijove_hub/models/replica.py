@@ -12,6 +12,7 @@ import httpx
 from perijove_hub.context import Context
 from perijove_hub.engine import Mount
 from perijove_hub.launch import Kind, Launcher, Status, Workload, plain
+from perijove_hub.launch.http import NO_TLS
 from perijove_hub.store.models import DeploymentRow, ReplicaRow
 
 #: The file in the workload's directory in which a replica says where it listens, or what failed.
@@ -96,7 +97,7 @@ async def _answers(address: str, name: str) -> bool:
     try:
         async with (
             asyncio.timeout(2),
-            httpx.AsyncClient(trust_env=False) as client,
+            httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client,
             client.stream("GET", f"http://{address}/ping", headers=headers) as response,
         ):
             return response.status_code == 200

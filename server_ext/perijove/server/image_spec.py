@@ -6,7 +6,6 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
-from perijove.specification import NotASpecification, parse
 from perijove.types.base import Problem
 
 #: Most bytes of a specification, which is a page of text.
@@ -25,6 +24,9 @@ class ImageSpecHandler(APIHandler):  # type: ignore[misc]
     @authorized  # type: ignore[untyped-decorator]
     async def post(self) -> None:
         """Read the body."""
+        # Not at the start of the server, which somebody waits for.
+        from perijove.specification import NotASpecification, parse
+
         try:
             if len(self.request.body) > MOST:
                 detail = f"The file has more than {MOST // 1024} KiB, so it is no specification."
