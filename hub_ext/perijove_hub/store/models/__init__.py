@@ -1,0 +1,57 @@
+"""Every table. Nothing outside this package writes SQL against them without these classes."""
+
+from __future__ import annotations
+
+from perijove_hub.store.models.base import Base, OwnedRow, Timestamps, UtcDateTime, new_id, utcnow
+from perijove_hub.store.models.catalog import ColumnRow, DatasetRow, SourceRow
+from perijove_hub.store.models.deployments import DeploymentRow, ReplicaRow
+from perijove_hub.store.models.files import SharedFolderRow, ShareDismissalRow, ShareRow
+from perijove_hub.store.models.identity import (
+    AuditRow,
+    IdempotencyRow,
+    LoginRow,
+    LooseBlobRow,
+    PrincipalRow,
+    RunTokenRow,
+)
+from perijove_hub.store.models.images import BuildRow, ImageRow, ImageVersionRow, PackageRow
+from perijove_hub.store.models.jobs import JobRow, JobVersionRow, RunRow, ScheduleRow
+from perijove_hub.store.models.usage import GpuLeaseRow, GpuRow, UsageRow
+from perijove_hub.store.models.workspaces import KernelRow, WarmRow, WorkspaceRow
+
+__all__ = [
+    "AuditRow",
+    "Base",
+    "BuildRow",
+    "ColumnRow",
+    "DatasetRow",
+    "DeploymentRow",
+    "GpuLeaseRow",
+    "GpuRow",
+    "IdempotencyRow",
+    "ImageRow",
+    "ImageVersionRow",
+    "JobRow",
+    "JobVersionRow",
+    "KernelRow",
+    "LoginRow",
+    "LooseBlobRow",
+    "OwnedRow",
+    "PackageRow",
+    "PrincipalRow",
+    "ReplicaRow",
+    "RunRow",
+    "RunTokenRow",
+    "ScheduleRow",
+    "ShareDismissalRow",
+    "ShareRow",
+    "SharedFolderRow",
+    "SourceRow",
+    "Timestamps",
+    "UsageRow",
+    "UtcDateTime",
+    "WarmRow",
+    "WorkspaceRow",
+    "new_id",
+    "utcnow",
+]
