@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -15,8 +14,6 @@ from perijove_hub.store import Database
 from perijove_hub.store.migrate import MigrationError, upgrade
 from perijove_hub.store.models import Base, JobRow, RunRow
 from tests.fixtures.postgres import postgres
-
-SLOT = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +43,12 @@ def test_a_slot_is_served_once_and_manual_runs_are_not_slots(database: Database)
         session.add(JobRow(id="job", name="nightly", owner="ada"))
     run = {"job_id": "job", "version": 1, "owner": "ada", "requested_by": "ada"}
     with database.session() as session:
-        session.add_all([RunRow(**run, slot=SLOT), RunRow(**run), RunRow(**run)])
+        session.add_all([RunRow(**run, key="slot:1"), RunRow(**run), RunRow(**run)])
     with pytest.raises(IntegrityError), database.session() as session:
-        session.add(RunRow(**run, slot=SLOT))
+        session.add(RunRow(**run, key="slot:1"))
     with database.reading() as session:
-        slots = session.scalars(select(RunRow.slot)).all()
-    assert sorted(slots, key=str) == [SLOT, None, None]
+        keys = session.scalars(select(RunRow.key)).all()
+    assert sorted(keys, key=str) == [None, None, "slot:1"]
 
 
 def test_a_wrong_password_is_said_without_showing_the_url(url: str) -> None:

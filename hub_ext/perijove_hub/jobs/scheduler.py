@@ -52,7 +52,13 @@ class Scheduler:
                 .with_for_update(skip_locked=True)
             )
             now = database_now(session)
-            if row is None or row.paused or row.next_slot is None or row.next_slot > now:
+            if (
+                row is None
+                or row.paused
+                or row.cron is None
+                or row.next_slot is None
+                or row.next_slot > now
+            ):
                 return
             slot, skipped = schedule.missed(row.cron, row.timezone, first=row.next_slot, now=now)
             row.next_slot = schedule.next_slot(row.cron, row.timezone, slot)
@@ -69,6 +75,7 @@ class Scheduler:
             owner=job.owner,
             requested_by=job.owner,
             trigger="schedule",
+            key=f"slot:{slot.isoformat()}",
             slot=slot,
             parameters=row.parameters,
         )

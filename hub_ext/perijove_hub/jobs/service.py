@@ -11,11 +11,14 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from perijove.types.base import Page, Principal, Visibility
 from perijove.types.jobs import (
+    Follow,
     Inspection,
     Job,
     JobCreate,
     JobUpdate,
     JobVersion,
+    Policy,
+    Resources,
     RunState,
     Schedule,
 )
@@ -154,8 +157,9 @@ class JobService:
             row = find_to_change(session, principal, job_id)
             if body.resources is not None:
                 limits.check(self._context.settings.jobs, body.resources)
-                row.memory_mb = body.resources.memory_mb
-                row.timeout_s = body.resources.timeout_s
+                _limit(row, body.resources)
+            if body.policy is not None:
+                _govern(row, body.policy)
             _share(principal, row, body.visibility, group=body.group)
             if body.schedule is not None:
                 _set_schedule(session, row, body.schedule)
@@ -229,8 +233,10 @@ class JobService:
                 row = JobRow(owner=principal.name, name=body.name)
                 session.add(row)
             _share(principal, row, body.visibility, group=body.group)
-            row.memory_mb = body.resources.memory_mb or row.memory_mb
-            row.timeout_s = body.resources.timeout_s or row.timeout_s
+            # What a promotion leaves open stays as it was.
+            asked = body.resources.model_dump(exclude_none=True)
+            _limit(row, wire.resources(row).model_copy(update=asked))
+            _govern(row, body.policy or (Policy() if created else wire.policy(row)))
             row.updated_at = utcnow()
             session.flush()
             image = None
@@ -305,6 +311,8 @@ def _renew_schedule(session: Session, row: JobRow, wanted: Schedule | None) -> N
 
 
 def _set_schedule(session: Session, row: JobRow, wanted: Schedule) -> None:
+    if wanted.cron is None:
+        raise Invalid("A schedule needs 'cron'.", field="schedule.cron", fix="Write '0 6 * * *'.")
     schedule.check(wanted.cron, wanted.timezone)
     parameters = wire.parameters(wire.latest_version(session, row.id))
     values = checked(parameters, wanted.parameters, field="schedule.parameters")
@@ -312,8 +320,23 @@ def _set_schedule(session: Session, row: JobRow, wanted: Schedule) -> None:
     due = None if wanted.paused else schedule.next_slot(wanted.cron, wanted.timezone, now)
     found = session.get(ScheduleRow, row.id) or ScheduleRow(job_id=row.id)
     found.cron, found.timezone = wanted.cron, wanted.timezone
+    found.every_s, found.rule, found.dataset = wanted.every_s, wanted.rule, wanted.dataset
+    found.version = wanted.version if isinstance(wanted.version, int) else None
+    found.follow = Follow.latest if isinstance(wanted.version, int) else wanted.version
+    found.catch_up, found.catch_up_window_s = wanted.catch_up, wanted.catch_up_window_s
+    found.overlap = wanted.overlap
     found.parameters, found.paused, found.next_slot = values, wanted.paused, due
     session.add(found)
+
+
+def _limit(row: JobRow, wanted: Resources) -> None:
+    for name, value in wanted.model_dump().items():
+        setattr(row, name, value)
+
+
+def _govern(row: JobRow, wanted: Policy) -> None:
+    for name, value in wanted.model_dump().items():
+        setattr(row, name, value)
 
 
 def _unschedule(session: Session, row: JobRow) -> None:

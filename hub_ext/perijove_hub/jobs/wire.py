@@ -9,9 +9,15 @@ from sqlalchemy.orm import Session
 
 from perijove.types.base import Visibility
 from perijove.types.jobs import (
+    AfterRule,
+    CatchUp,
+    Cause,
+    Follow,
     Job,
     JobVersion,
+    Overlap,
     Parameter,
+    Policy,
     Progress,
     Resources,
     Run,
@@ -25,12 +31,15 @@ def version(row: JobVersionRow) -> JobVersion:
     """Tell of one version."""
     return JobVersion(
         version=row.version,
+        digest=row.digest,
         notebook_sha256=row.notebook_sha256,
         parameters=parameters(row),
         path=row.path,
         image=row.image,
         created_by=row.created_by,
         created_at=row.created_at,
+        approved_by=row.approved_by,
+        approved_at=row.approved_at,
     )
 
 
@@ -49,11 +58,16 @@ def run(row: RunRow, job_name: str) -> Run:
         owner=row.owner,
         state=RunState(row.state),
         reason=row.reason,
+        cause=Cause(row.cause) if row.cause else None,
         parameters=row.parameters,
         trigger=row.trigger,
         requested_by=row.requested_by,
         slot=row.slot,
         attempt=row.attempt,
+        priority=row.priority,
+        not_before=row.not_before,
+        rerun_of=row.rerun_of,
+        upstream=row.upstream,
         progress=Progress(
             cells_done=row.cells_done,
             cells_total=row.cells_total,
@@ -64,6 +78,7 @@ def run(row: RunRow, job_name: str) -> Run:
         queued_at=row.queued_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        metrics=row.metrics,
         has_output=row.output_sha256 is not None,
     )
 
@@ -72,10 +87,41 @@ def schedule(row: ScheduleRow) -> ScheduleState:
     """Tell of a schedule; one that is paused is due at no time."""
     return ScheduleState(
         cron=row.cron,
+        every_s=row.every_s,
+        rule=AfterRule(row.rule),
+        dataset=row.dataset,
         timezone=row.timezone,
         parameters=row.parameters,
+        version=row.version or Follow(row.follow),
+        catch_up=CatchUp(row.catch_up),
+        catch_up_window_s=row.catch_up_window_s,
+        overlap=Overlap(row.overlap),
         paused=row.paused,
         next_slot=row.next_slot,
+        last_slot=row.last_slot,
+    )
+
+
+def resources(row: JobRow) -> Resources:
+    """Return the limits of a job's runs."""
+    return Resources(
+        memory_mb=row.memory_mb,
+        timeout_s=row.timeout_s,
+        cell_timeout_s=row.cell_timeout_s,
+        max_output_mb=row.max_output_mb,
+    )
+
+
+def policy(row: JobRow) -> Policy:
+    """Return how a job's runs are queued, tried again and kept."""
+    return Policy(
+        concurrency=row.concurrency,
+        priority=row.priority,
+        retries=row.retries,
+        retry_delay_s=row.retry_delay_s,
+        retry_backoff=row.retry_backoff,
+        keep_days=row.keep_days,
+        keep_failed_days=row.keep_failed_days,
     )
 
 
@@ -116,7 +162,8 @@ def _job(
         updated_at=row.updated_at,
         latest=version(latest),
         schedule=schedule(scheduled[row.id]) if row.id in scheduled else None,
-        resources=Resources(memory_mb=row.memory_mb, timeout_s=row.timeout_s),
+        resources=resources(row),
+        policy=policy(row),
         last_run=run(last[row.id], row.name) if row.id in last else None,
     )
 

@@ -19,7 +19,16 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from perijove_hub.store.blobs import BlobStore
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.database import Database
-from perijove_hub.store.models import BuildRow, JobVersionRow, LooseBlobRow, RunRow, ShareRow
+from perijove_hub.store.models import (
+    ArtifactRow,
+    AttemptRow,
+    BuildRow,
+    JobInputRow,
+    JobVersionRow,
+    LooseBlobRow,
+    RunRow,
+    ShareRow,
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +43,11 @@ REFERENCES: tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | None]
     JobVersionRow.notebook_sha256,
     RunRow.output_sha256,
     RunRow.log_sha256,
+    RunRow.events_sha256,
+    JobInputRow.sha256,
+    ArtifactRow.sha256,
+    AttemptRow.output_sha256,
+    AttemptRow.log_sha256,
     BuildRow.log_sha256,
     ShareRow.notebook_sha256,
 )

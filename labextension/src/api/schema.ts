@@ -1181,6 +1181,27 @@ export interface components {
             server: string;
         };
         /**
+         * AfterRule
+         * @description When a job that runs after others is due.
+         * @enum {string}
+         */
+        AfterRule: "all_success" | "any_failure" | "all_done";
+        /**
+         * Artifact
+         * @description A file that a run left in its folder ``outputs``.
+         */
+        Artifact: {
+            /** Bytes */
+            bytes: number;
+            /**
+             * Path
+             * @description Relative to that folder.
+             */
+            path: string;
+            /** Sha256 */
+            sha256: string;
+        };
+        /**
          * Box
          * @description Which shares to list.
          * @enum {string}
@@ -1259,6 +1280,18 @@ export interface components {
          * @enum {string}
          */
         BusyKind: "kernel" | "terminal" | "remote kernel" | "job";
+        /**
+         * CatchUp
+         * @description What becomes of slots that were missed while nothing served them.
+         * @enum {string}
+         */
+        CatchUp: "skip" | "latest" | "all";
+        /**
+         * Cause
+         * @description Why a run did not succeed, for programs; ``reason`` says it to people.
+         * @enum {string}
+         */
+        Cause: "cell_error" | "memory" | "disk" | "timeout" | "cell_timeout" | "kernel_died" | "no_kernel" | "bad_input" | "refused" | "cancelled" | "lost" | "internal";
         /**
          * Column
          * @description One column of a dataset.
@@ -1482,6 +1515,12 @@ export interface components {
              */
             runs: number;
         };
+        /**
+         * Follow
+         * @description Which version a schedule runs when it names none.
+         * @enum {string}
+         */
+        Follow: "latest" | "approved";
         /**
          * Gpu
          * @description One device, or one instance of a partitioned one.
@@ -1833,6 +1872,34 @@ export interface components {
             version: number;
         };
         /**
+         * Input
+         * @description What a version says of a file it keeps.
+         */
+        Input: {
+            /** Bytes */
+            bytes: number;
+            /** Path */
+            path: string;
+            /** Sha256 */
+            sha256: string;
+        };
+        /**
+         * InputFile
+         * @description A file that a version keeps with its notebook.
+         */
+        InputFile: {
+            /**
+             * Content
+             * @description Base64.
+             */
+            content: string;
+            /**
+             * Path
+             * @description Relative to the notebook's folder, with ``/``; never upwards.
+             */
+            path: string;
+        };
+        /**
          * Inspection
          * @description What promotion would make of a notebook: the form's fields.
          */
@@ -1876,6 +1943,15 @@ export interface components {
              * @description The user who owns it.
              */
             owner: string;
+            /**
+             * @default {
+             *       "priority": 0,
+             *       "retries": 0,
+             *       "retry_backoff": 2,
+             *       "retry_delay_s": 60
+             *     }
+             */
+            policy: components["schemas"]["Policy"];
             /** @default {} */
             resources: components["schemas"]["Resources"];
             schedule?: components["schemas"]["ScheduleState"] | null;
@@ -1900,6 +1976,12 @@ export interface components {
              */
             image?: string | null;
             /**
+             * Inputs
+             * @description Files that its runs find beside the notebook.
+             * @default []
+             */
+            inputs: components["schemas"]["InputFile"][];
+            /**
              * Name
              * @description Lower-case letters, digits, '.', '_' and '-'; 1 to 63 characters
              */
@@ -1917,6 +1999,8 @@ export interface components {
              * @default
              */
             path: string;
+            /** @description Null leaves a job's as it is; a new one has the defaults. */
+            policy?: components["schemas"]["Policy"] | null;
             /** @default {} */
             resources: components["schemas"]["Resources"];
             schedule?: components["schemas"]["Schedule"] | null;
@@ -1949,6 +2033,7 @@ export interface components {
         JobUpdate: {
             /** Group */
             group?: string | null;
+            policy?: components["schemas"]["Policy"] | null;
             resources?: components["schemas"]["Resources"] | null;
             schedule?: components["schemas"]["Schedule"] | null;
             /**
@@ -1963,6 +2048,10 @@ export interface components {
          * @description An immutable snapshot of a job's notebook and parameters.
          */
         JobVersion: {
+            /** Approved At */
+            approved_at?: string | null;
+            /** Approved By */
+            approved_by?: string | null;
             /**
              * Created At
              * Format: date-time
@@ -1971,10 +2060,20 @@ export interface components {
             /** Created By */
             created_by: string;
             /**
+             * Digest
+             * @description SHA-256 over notebook, inputs, parameters and image: the same for the same version.
+             */
+            digest: string;
+            /**
              * Image
              * @description ``NAME@VERSION`` of the image its runs start from; null for the platform's default.
              */
             image?: string | null;
+            /**
+             * Inputs
+             * @default []
+             */
+            inputs: components["schemas"]["Input"][];
             /** Notebook Sha256 */
             notebook_sha256: string;
             /** Parameters */
@@ -2213,6 +2312,12 @@ export interface components {
             running: components["schemas"]["RunningUsage"][];
         };
         /**
+         * Overlap
+         * @description What becomes of a slot that is due while a run of the schedule is not over.
+         * @enum {string}
+         */
+        Overlap: "skip" | "queue" | "allow" | "cancel";
+        /**
          * Package
          * @description A package in a version of an image.
          */
@@ -2378,7 +2483,52 @@ export interface components {
          * @description Types a cell tagged ``parameters`` can declare.
          * @enum {string}
          */
-        ParameterType: "int" | "float" | "bool" | "str" | "date" | "datetime" | "list" | "dict" | "choice" | "any";
+        ParameterType: "int" | "float" | "bool" | "str" | "date" | "datetime" | "list" | "dict" | "choice" | "secret" | "any";
+        /**
+         * Policy
+         * @description How a job's runs are queued, tried again and kept.
+         */
+        Policy: {
+            /**
+             * Concurrency
+             * @description Most runs of the job at once; null for no limit but the platform's.
+             */
+            concurrency?: number | null;
+            /**
+             * Keep Days
+             * @description Days until the outputs of an ended run are deleted; null for ever.
+             */
+            keep_days?: number | null;
+            /**
+             * Keep Failed Days
+             * @description The same for runs that did not succeed; null for ``keep_days``.
+             */
+            keep_failed_days?: number | null;
+            /**
+             * Priority
+             * @description Of queued runs those with the higher number start first.
+             * @default 0
+             */
+            priority: number;
+            /**
+             * Retries
+             * @description How often a run that failed or was lost is tried again.
+             * @default 0
+             */
+            retries: number;
+            /**
+             * Retry Backoff
+             * @description By what the delay is multiplied from retry to retry; never longer than a day.
+             * @default 2
+             */
+            retry_backoff: number;
+            /**
+             * Retry Delay S
+             * @description Seconds before the first retry.
+             * @default 60
+             */
+            retry_delay_s: number;
+        };
         /**
          * Principal
          * @description The caller, as the Hub (or a run's own token) identifies them.
@@ -2480,6 +2630,17 @@ export interface components {
          */
         Resources: {
             /**
+             * Cell Timeout S
+             * @description Wall-clock seconds of one cell; null for no limit but the run's.
+             */
+            cell_timeout_s?: number | null;
+            /**
+             * Max Output Mb
+             * @description MiB of the output notebook; what comes on top is left out, and said. Null for the
+             *     platform's default.
+             */
+            max_output_mb?: number | null;
+            /**
              * Memory Mb
              * @description Resident memory of the whole process tree, in MiB; null for the platform's default.
              */
@@ -2504,12 +2665,23 @@ export interface components {
          */
         Run: {
             /**
+             * Artifacts
+             * @default []
+             */
+            artifacts: components["schemas"]["Artifact"][];
+            /**
              * Attempt
              * @default 1
              */
             attempt: number;
+            cause?: components["schemas"]["Cause"] | null;
             /** Ended At */
             ended_at?: string | null;
+            /**
+             * Expected S
+             * @description Median seconds of the job's last runs that succeeded; null before the first.
+             */
+            expected_s?: number | null;
             /**
              * Failed Cell
              * @description Index of the code cell that raised.
@@ -2529,6 +2701,19 @@ export interface components {
             job: string;
             /** Job Id */
             job_id: string;
+            /**
+             * Metrics
+             * @description The last value of each ``%metric`` it logged.
+             * @default {}
+             */
+            metrics: {
+                [key: string]: number;
+            };
+            /**
+             * Not Before
+             * @description A queued run waits until then: a retry's delay.
+             */
+            not_before?: string | null;
             /** Owner */
             owner: string;
             /** Parameters */
@@ -2537,6 +2722,11 @@ export interface components {
             };
             /** Peak Memory Mb */
             peak_memory_mb?: number | null;
+            /**
+             * Priority
+             * @default 0
+             */
+            priority: number;
             /**
              * @default {
              *       "cells_done": 0,
@@ -2557,16 +2747,32 @@ export interface components {
             reason?: string | null;
             /** Requested By */
             requested_by: string;
-            /** Slot */
+            /**
+             * Rerun Of
+             * @description The run that it repeats.
+             */
+            rerun_of?: string | null;
+            /**
+             * Slot
+             * @description The instant it stands for: of its schedule, or of a backfill.
+             */
             slot?: string | null;
             /** Started At */
             started_at?: string | null;
             state: components["schemas"]["RunState"];
             /**
              * Trigger
-             * @description ``manual`` or ``schedule``.
+             * @description ``manual``, ``schedule``, ``after``, ``dataset``, ``backfill``, ``sweep`` or ``rerun``.
              */
             trigger: string;
+            /**
+             * Upstream
+             * @description By job's name: the runs after which it ran.
+             * @default {}
+             */
+            upstream: {
+                [key: string]: string;
+            };
             /** Version */
             version: number;
         };
@@ -2582,6 +2788,11 @@ export interface components {
             parameters: {
                 [key: string]: unknown;
             };
+            /**
+             * Priority
+             * @description Null for the job's.
+             */
+            priority?: number | null;
             /**
              * Version
              * @description Null for the latest.
@@ -2643,14 +2854,39 @@ export interface components {
         };
         /**
          * Schedule
-         * @description When a job runs by itself.
+         * @description When a job runs by itself: exactly one of ``cron``, ``every_s``, ``after``, ``dataset``.
          */
         Schedule: {
+            /**
+             * After
+             * @description Ids of jobs: it runs when each of them has ended a run since it last ran.
+             * @default []
+             */
+            after: string[];
+            /** @default latest */
+            catch_up: components["schemas"]["CatchUp"];
+            /**
+             * Catch Up Window S
+             * @description Older slots are left out whatever ``catch_up`` says; null for no limit.
+             */
+            catch_up_window_s?: number | null;
             /**
              * Cron
              * @description Five fields: minute, hour, day of month, month, day of week.
              */
-            cron: string;
+            cron?: string | null;
+            /**
+             * Dataset
+             * @description Full name of a dataset in the catalog: it runs when a crawl finds it changed.
+             */
+            dataset?: string | null;
+            /**
+             * Every S
+             * @description Seconds of real time between two slots, counted from when it was set.
+             */
+            every_s?: number | null;
+            /** @default queue */
+            overlap: components["schemas"]["Overlap"];
             /**
              * Parameters
              * @default {}
@@ -2664,11 +2900,21 @@ export interface components {
              */
             paused: boolean;
             /**
+             * @description How they have to end; only with ``after``.
+             * @default all_success
+             */
+            rule: components["schemas"]["AfterRule"];
+            /**
              * Timezone
-             * @description IANA name, such as ``Europe/Berlin``.
+             * @description IANA name, such as ``Europe/Berlin``; only with ``cron``.
              * @default UTC
              */
             timezone: string;
+            /**
+             * Version
+             * @default latest
+             */
+            version: number | components["schemas"]["Follow"];
         };
         /**
          * ScheduleState
@@ -2676,12 +2922,42 @@ export interface components {
          */
         ScheduleState: {
             /**
+             * After
+             * @description Ids of jobs: it runs when each of them has ended a run since it last ran.
+             * @default []
+             */
+            after: string[];
+            /** @default latest */
+            catch_up: components["schemas"]["CatchUp"];
+            /**
+             * Catch Up Window S
+             * @description Older slots are left out whatever ``catch_up`` says; null for no limit.
+             */
+            catch_up_window_s?: number | null;
+            /**
              * Cron
              * @description Five fields: minute, hour, day of month, month, day of week.
              */
-            cron: string;
+            cron?: string | null;
+            /**
+             * Dataset
+             * @description Full name of a dataset in the catalog: it runs when a crawl finds it changed.
+             */
+            dataset?: string | null;
+            /**
+             * Every S
+             * @description Seconds of real time between two slots, counted from when it was set.
+             */
+            every_s?: number | null;
+            /**
+             * Last Slot
+             * @description The newest slot that was served or left out.
+             */
+            last_slot?: string | null;
             /** Next Slot */
             next_slot?: string | null;
+            /** @default queue */
+            overlap: components["schemas"]["Overlap"];
             /**
              * Parameters
              * @default {}
@@ -2695,11 +2971,21 @@ export interface components {
              */
             paused: boolean;
             /**
+             * @description How they have to end; only with ``after``.
+             * @default all_success
+             */
+            rule: components["schemas"]["AfterRule"];
+            /**
              * Timezone
-             * @description IANA name, such as ``Europe/Berlin``.
+             * @description IANA name, such as ``Europe/Berlin``; only with ``cron``.
              * @default UTC
              */
             timezone: string;
+            /**
+             * Version
+             * @default latest
+             */
+            version: number | components["schemas"]["Follow"];
         };
         /**
          * Share

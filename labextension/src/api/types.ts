@@ -30,6 +30,7 @@ export type Principal = Schemas['Principal'];
 export type Run = Schemas['Run'];
 export type RunState = Schemas['RunState'];
 export type Schedule = Schemas['Schedule'];
+export type ScheduleState = Schemas['ScheduleState'];
 export type Share = Schemas['Share'];
 export type ShareCreate = Schemas['ShareCreate'];
 export type Source = Schemas['Source'];

@@ -16,6 +16,7 @@ import { ParameterList } from './parameters';
 import { Progress } from './progress';
 import { deleteJob, getJob, listRuns, updateJob } from './requests';
 import { runJob } from './runForm';
+import { asked } from './schedule';
 import { When } from './tab';
 
 /** A job's own page: schedule, parameters and runs. */
@@ -82,12 +83,7 @@ function JobDetail({ job, deleted, onChange, onDelete }: IDetailProps): ReactEle
                 onClick={() =>
                   act(
                     updateJob(api, job.id, {
-                      schedule: {
-                        cron: schedule.cron,
-                        timezone: schedule.timezone,
-                        parameters: schedule.parameters,
-                        paused: !schedule.paused
-                      },
+                      schedule: { ...asked(schedule), paused: !schedule.paused },
                       unschedule: false
                     })
                   )

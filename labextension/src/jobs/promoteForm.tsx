@@ -7,7 +7,7 @@ import { SharingField, type ISharing } from '../ui/sharing';
 import { usePerijove } from '../ui/context';
 import { ParameterFields, ParameterList } from './parameters';
 import { createJob, inspectNotebook, whoami } from './requests';
-import { noSchedule, ScheduleFields, type IScheduleDraft } from './schedule';
+import { noSchedule, ScheduleFields, USUAL, type IScheduleDraft } from './schedule';
 import { initialRaw, parseValues, type Raw } from './values';
 
 /** A notebook as it is open now, saved or not. */
@@ -71,9 +71,11 @@ export async function promoteNotebook(
           notebook: source.content,
           path: source.path,
           image: source.image,
+          inputs: [],
           resources: {},
           schedule: schedule.cron
             ? {
+                ...USUAL,
                 ...schedule,
                 parameters: parseValues(parameters, raw, VALUES, trans),
                 paused: false

@@ -1,6 +1,7 @@
 import type { ReactElement } from 'react';
 
 import type { IProblem } from '../api/requests';
+import type { Schedule, ScheduleState } from '../api/types';
 import { usePerijove } from '../ui/context';
 import { Field } from '../ui/form';
 
@@ -8,6 +9,23 @@ import { Field } from '../ui/form';
 export interface IScheduleDraft {
   cron: string;
   timezone: string;
+}
+
+/** What the form does not ask for. */
+export const USUAL = {
+  after: [],
+  rule: 'all_success',
+  version: 'latest',
+  catch_up: 'latest',
+  overlap: 'queue'
+} satisfies Partial<Schedule>;
+
+/** A job's schedule as one would ask for it again. */
+export function asked(schedule: ScheduleState): Schedule {
+  const wanted: Partial<ScheduleState> = { ...schedule };
+  delete wanted.next_slot;
+  delete wanted.last_slot;
+  return wanted as Schedule;
 }
 
 /** No schedule, in the browser's time zone. */

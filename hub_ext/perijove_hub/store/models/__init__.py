@@ -15,11 +15,23 @@ from perijove_hub.store.models.identity import (
     RunTokenRow,
 )
 from perijove_hub.store.models.images import BuildRow, ImageRow, ImageVersionRow, PackageRow
-from perijove_hub.store.models.jobs import JobRow, JobVersionRow, RunRow, ScheduleRow
+from perijove_hub.store.models.jobs import (
+    ArtifactRow,
+    AttemptRow,
+    JobInputRow,
+    JobRow,
+    JobVersionRow,
+    RunRow,
+    ScheduleRow,
+    UpstreamRow,
+    WorkerRow,
+)
 from perijove_hub.store.models.usage import GpuLeaseRow, GpuRow, UsageRow
 from perijove_hub.store.models.workspaces import KernelRow, WarmRow, WorkspaceRow
 
 __all__ = [
+    "ArtifactRow",
+    "AttemptRow",
     "AuditRow",
     "Base",
     "BuildRow",
@@ -31,6 +43,7 @@ __all__ = [
     "IdempotencyRow",
     "ImageRow",
     "ImageVersionRow",
+    "JobInputRow",
     "JobRow",
     "JobVersionRow",
     "KernelRow",
@@ -48,9 +61,11 @@ __all__ = [
     "SharedFolderRow",
     "SourceRow",
     "Timestamps",
+    "UpstreamRow",
     "UsageRow",
     "UtcDateTime",
     "WarmRow",
+    "WorkerRow",
     "WorkspaceRow",
     "new_id",
     "utcnow",
