@@ -23,6 +23,7 @@ from perijove_hub.gpus.routes import router as gpus
 from perijove_hub.identity import Identifier
 from perijove_hub.images.routes import router as images
 from perijove_hub.jobs.routes import router as jobs
+from perijove_hub.jobs.run_routes import router as runs
 from perijove_hub.kernels.routes import router as kernels
 from perijove_hub.models.routes import router as models
 from perijove_hub.shares.routes import router as shares
@@ -84,6 +85,7 @@ def create_app(context: Context | None) -> FastAPI:
         gpus,
         images,
         jobs,
+        runs,
         kernels,
         models,
         shares,
