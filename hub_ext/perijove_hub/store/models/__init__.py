@@ -26,6 +26,7 @@ from perijove_hub.store.models.jobs import (
     UpstreamRow,
     WorkerRow,
 )
+from perijove_hub.store.models.secrets import SecretRow
 from perijove_hub.store.models.usage import GpuLeaseRow, GpuRow, UsageRow
 from perijove_hub.store.models.workspaces import KernelRow, WarmRow, WorkspaceRow
 
@@ -56,6 +57,7 @@ __all__ = [
     "RunRow",
     "RunTokenRow",
     "ScheduleRow",
+    "SecretRow",
     "ShareDismissalRow",
     "ShareRow",
     "SharedFolderRow",

@@ -73,6 +73,14 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['run_id'], ['runs.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('run_id', 'attempt')
     )
+    op.create_table('secrets',
+    sa.Column('owner', sa.String(length=255), nullable=False),
+    sa.Column('name', sa.String(length=63), nullable=False),
+    sa.Column('sealed', sa.Text(), nullable=False),
+    sa.Column('created_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
+    sa.Column('updated_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
+    sa.PrimaryKeyConstraint('owner', 'name')
+    )
     with op.batch_alter_table('job_versions', schema=None) as batch_op:
         batch_op.add_column(sa.Column('digest', sa.String(length=64), server_default='', nullable=False))
         batch_op.add_column(sa.Column('approved_by', sa.String(length=255), nullable=True))
