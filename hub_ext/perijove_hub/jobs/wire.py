@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -10,6 +12,7 @@ from sqlalchemy.orm import Session
 from perijove.types.base import Visibility
 from perijove.types.jobs import (
     AfterRule,
+    Artifact,
     CatchUp,
     Cause,
     Follow,
@@ -24,7 +27,7 @@ from perijove.types.jobs import (
     RunState,
     ScheduleState,
 )
-from perijove_hub.store.models import JobRow, JobVersionRow, RunRow, ScheduleRow
+from perijove_hub.store.models import ArtifactRow, JobRow, JobVersionRow, RunRow, ScheduleRow
 
 
 def version(row: JobVersionRow) -> JobVersion:
@@ -48,7 +51,13 @@ def parameters(row: JobVersionRow) -> list[Parameter]:
     return [Parameter.model_validate(one) for one in row.parameters]
 
 
-def run(row: RunRow, job_name: str) -> Run:
+def run(
+    row: RunRow,
+    job_name: str,
+    *,
+    artifacts: Sequence[Artifact] = (),
+    expected_s: float | None = None,
+) -> Run:
     """Tell of one run."""
     return Run(
         id=row.id,
@@ -78,9 +87,43 @@ def run(row: RunRow, job_name: str) -> Run:
         queued_at=row.queued_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        expected_s=expected_s,
         metrics=row.metrics,
+        artifacts=list(artifacts),
         has_output=row.output_sha256 is not None,
+        dropped_at=row.dropped_at,
     )
+
+
+def runs(session: Session, rows: Sequence[RunRow], names: Mapping[str, str]) -> list[Run]:
+    """Tell of runs, with one query however many they are; ``names`` are the jobs', by id."""
+    left: defaultdict[str, list[Artifact]] = defaultdict(list)
+    found = session.scalars(
+        select(ArtifactRow)
+        .where(ArtifactRow.run_id.in_([row.id for row in rows]))
+        .order_by(ArtifactRow.run_id, ArtifactRow.path)
+    )
+    for one in found:
+        left[one.run_id].append(Artifact(path=one.path, sha256=one.sha256, bytes=one.bytes))
+    return [run(row, names[row.job_id], artifacts=left[row.id]) for row in rows]
+
+
+def expected_s(session: Session, job_id: str) -> float | None:
+    """Return the median seconds of a job's last ten runs that succeeded."""
+    last = session.execute(
+        select(RunRow.started_at, RunRow.ended_at)
+        .where(
+            RunRow.job_id == job_id,
+            RunRow.state == RunState.succeeded.value,
+            RunRow.started_at.is_not(None),
+            RunRow.ended_at.is_not(None),
+        )
+        .order_by(RunRow.queued_at.desc(), RunRow.id.desc())
+        .limit(10)
+    ).all()
+    # A clock that was set back in between gives no time at all.
+    took = [(end - start).total_seconds() for start, end in last if start and end and end >= start]
+    return median(took) if took else None
 
 
 def schedule(row: ScheduleRow) -> ScheduleState:
@@ -126,18 +169,23 @@ def policy(row: JobRow) -> Policy:
 
 
 def jobs(session: Session, rows: Sequence[JobRow]) -> list[Job]:
-    """Tell of jobs, with three queries however many they are."""
+    """Tell of jobs, with a few queries however many they are."""
     ids = [row.id for row in rows]
     versions = {row.job_id: row for row in _latest_versions(session, ids)}
     schedules = session.scalars(select(ScheduleRow).where(ScheduleRow.job_id.in_(ids)))
     scheduled = {row.job_id: row for row in schedules}
-    last = {row.job_id: row for row in _last_runs(session, ids)}
+    names = {row.id: row.name for row in rows}
+    ended = _last_runs(session, ids)
+    last = {one.job_id: one for one in runs(session, ended, names)}
     return [_job(row, versions[row.id], scheduled=scheduled, last=last) for row in rows]
 
 
 def job(session: Session, row: JobRow) -> Job:
-    """Tell of one job."""
-    return jobs(session, [row])[0]
+    """Tell of one job, and how long its runs take."""
+    found = jobs(session, [row])[0]
+    if found.last_run is not None:
+        found.last_run.expected_s = expected_s(session, row.id)
+    return found
 
 
 def latest_version(session: Session, job_id: str) -> JobVersionRow:
@@ -150,7 +198,7 @@ def _job(
     latest: JobVersionRow,
     *,
     scheduled: Mapping[str, ScheduleRow],
-    last: Mapping[str, RunRow],
+    last: Mapping[str, Run],
 ) -> Job:
     return Job(
         id=row.id,
@@ -164,7 +212,7 @@ def _job(
         schedule=schedule(scheduled[row.id]) if row.id in scheduled else None,
         resources=resources(row),
         policy=policy(row),
-        last_run=run(last[row.id], row.name) if row.id in last else None,
+        last_run=last.get(row.id),
     )
 
 

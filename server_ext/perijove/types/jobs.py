@@ -348,6 +348,8 @@ class Run(Wire):
     """The last value of each ``%metric`` it logged."""
     artifacts: list[Artifact] = []
     has_output: bool = False
+    dropped_at: datetime | None = None
+    """When retention deleted its output, log and artifacts."""
 
 
 class Attempt(Wire):
@@ -363,14 +365,29 @@ class Attempt(Wire):
 
 
 class CellTime(Wire):
-    """When a code cell ran."""
+    """When a code cell ran, or how long it will probably take."""
 
-    index: int
-    """Among all cells of the notebook that ran."""
+    number: int
+    """Among the code cells that run, from 1."""
+    index: int | None = None
+    """Among all cells of the output notebook, from 0; null when it is not known."""
     line: str = ""
     """Its first line."""
-    started_at: datetime
+    started_at: datetime | None = None
+    """Null for one that has not run yet."""
     ended_at: datetime | None = None
+    expected_s: float | None = None
+    """Median seconds of the same cell in the job's last runs that succeeded."""
+
+
+class CellTimes(Wire):
+    """When a run's cells ran, in their order; of a running one also those to come."""
+
+    cells: list[CellTime]
+    total: int
+    """How many cells will run, as far as it is known."""
+    left_out: int = 0
+    """Cells that are not in ``cells``, because it has its limit."""
 
 
 class Job(Owned):
