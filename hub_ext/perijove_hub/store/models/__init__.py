@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from perijove_hub.store.models.backfills import BackfillRow, BackfillSlotRow
 from perijove_hub.store.models.base import Base, OwnedRow, Timestamps, UtcDateTime, new_id, utcnow
 from perijove_hub.store.models.catalog import ColumnRow, DatasetRow, SourceRow
 from perijove_hub.store.models.deployments import DeploymentRow, ReplicaRow
@@ -27,6 +28,7 @@ from perijove_hub.store.models.jobs import (
     WorkerRow,
 )
 from perijove_hub.store.models.secrets import SecretRow
+from perijove_hub.store.models.sweeps import SweepRow, TrialRow
 from perijove_hub.store.models.usage import GpuLeaseRow, GpuRow, UsageRow
 from perijove_hub.store.models.workspaces import KernelRow, WarmRow, WorkspaceRow
 
@@ -34,6 +36,8 @@ __all__ = [
     "ArtifactRow",
     "AttemptRow",
     "AuditRow",
+    "BackfillRow",
+    "BackfillSlotRow",
     "Base",
     "BuildRow",
     "ColumnRow",
@@ -62,7 +66,9 @@ __all__ = [
     "ShareRow",
     "SharedFolderRow",
     "SourceRow",
+    "SweepRow",
     "Timestamps",
+    "TrialRow",
     "UpstreamRow",
     "UsageRow",
     "UtcDateTime",

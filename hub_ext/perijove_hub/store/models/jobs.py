@@ -163,6 +163,8 @@ class RunRow(Base):
     rerun_of: Mapped[str | None] = mapped_column(String(32))
     upstream: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     """By job's name: the runs after which it runs, whose artifacts it gets."""
+    tracking_parent: Mapped[str | None] = mapped_column(String(64))
+    """MLflow's run above those that its notebook tracks: its sweep's."""
     epoch: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(16), default="queued")
     reason: Mapped[str | None] = mapped_column(Text)

@@ -81,6 +81,69 @@ def upgrade() -> None:
     sa.Column('updated_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
     sa.PrimaryKeyConstraint('owner', 'name')
     )
+    op.create_table('backfills',
+    sa.Column('id', sa.String(length=32), nullable=False),
+    sa.Column('job_id', sa.String(length=32), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('state', sa.String(length=16), nullable=False),
+    sa.Column('reason', sa.Text(), nullable=True),
+    sa.Column('requested_by', sa.String(length=255), nullable=False),
+    sa.Column('spec', sa.JSON(), nullable=False),
+    sa.Column('total', sa.Integer(), nullable=False),
+    sa.Column('created_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
+    sa.Column('ended_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
+    sa.ForeignKeyConstraint(['job_id', 'version'], ['job_versions.job_id', 'job_versions.version'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('backfills', schema=None) as batch_op:
+        batch_op.create_index('ix_backfills_job_created', ['job_id', 'created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_backfills_state'), ['state'], unique=False)
+
+    op.create_table('backfill_slots',
+    sa.Column('backfill_id', sa.String(length=32), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
+    sa.Column('state', sa.String(length=16), nullable=False),
+    sa.Column('slot', perijove_hub.store.models.UtcDateTime(), nullable=True),
+    sa.Column('parameters', sa.JSON(), nullable=False),
+    sa.Column('run_id', sa.String(length=32), nullable=True),
+    sa.Column('earlier_run_id', sa.String(length=32), nullable=True),
+    sa.Column('earlier_state', sa.String(length=16), nullable=True),
+    sa.ForeignKeyConstraint(['backfill_id'], ['backfills.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['run_id'], ['runs.id'], ondelete='SET NULL'),
+    sa.PrimaryKeyConstraint('backfill_id', 'position')
+    )
+    with op.batch_alter_table('backfill_slots', schema=None) as batch_op:
+        batch_op.create_index('ix_backfill_slots_state', ['backfill_id', 'state'], unique=False)
+
+    op.create_table('sweeps',
+    sa.Column('id', sa.String(length=32), nullable=False),
+    sa.Column('job_id', sa.String(length=32), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('state', sa.String(length=16), nullable=False),
+    sa.Column('reason', sa.Text(), nullable=True),
+    sa.Column('requested_by', sa.String(length=255), nullable=False),
+    sa.Column('spec', sa.JSON(), nullable=False),
+    sa.Column('trials', sa.Integer(), nullable=False),
+    sa.Column('tracking_run_id', sa.String(length=64), nullable=True),
+    sa.Column('tracking_note', sa.Text(), nullable=True),
+    sa.Column('created_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
+    sa.Column('ended_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
+    sa.ForeignKeyConstraint(['job_id', 'version'], ['job_versions.job_id', 'job_versions.version'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('sweeps', schema=None) as batch_op:
+        batch_op.create_index('ix_sweeps_job_created', ['job_id', 'created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_sweeps_state'), ['state'], unique=False)
+
+    op.create_table('sweep_trials',
+    sa.Column('sweep_id', sa.String(length=32), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('parameters', sa.JSON(), nullable=False),
+    sa.Column('run_id', sa.String(length=32), nullable=False),
+    sa.ForeignKeyConstraint(['run_id'], ['runs.id'], ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['sweep_id'], ['sweeps.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('sweep_id', 'number')
+    )
     with op.batch_alter_table('job_versions', schema=None) as batch_op:
         batch_op.add_column(sa.Column('digest', sa.String(length=64), server_default='', nullable=False))
         batch_op.add_column(sa.Column('approved_by', sa.String(length=255), nullable=True))
@@ -104,6 +167,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('worker', sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column('rerun_of', sa.String(length=32), nullable=True))
         batch_op.add_column(sa.Column('upstream', sa.JSON(), server_default='{}', nullable=False))
+        batch_op.add_column(sa.Column('tracking_parent', sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column('cause', sa.String(length=16), nullable=True))
         batch_op.add_column(sa.Column('metrics', sa.JSON(), server_default='{}', nullable=False))
         batch_op.add_column(sa.Column('events_sha256', sa.String(length=64), nullable=True))

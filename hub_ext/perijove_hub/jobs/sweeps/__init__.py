@@ -1,0 +1,1 @@
+"""Runs of one job in search of the parameters with the best metric."""
