@@ -13,6 +13,7 @@ from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound, Refused
 from perijove_hub.jobs import image, quota, wire
+from perijove_hub.jobs.enqueue import enqueue
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.jobs.service import find
 from perijove_hub.jobs.values import checked
@@ -155,16 +156,16 @@ class RunService:
             image.startable(session, self._context, job, version)
             if reason := quota.refusal(session, self._context.settings, job):
                 raise Refused(reason, fix="Wait until then, or ask an administrator for more.")
-            row = RunRow(
-                job_id=job.id,
-                version=version.version,
-                owner=job.owner,
-                requested_by=principal.name,
+            row = enqueue(
+                session,
+                self._context,
+                job,
+                version.version,
                 parameters=values,
+                trigger="manual",
+                requested_by=principal.name,
             )
-            session.add(row)
-            session.flush()
-            audit.record(session, principal, "run.create", row.id, job=job.id)
+            assert row is not None  # noqa: S101 - only a key is ever taken
             idempotency.remember(
                 session,
                 user=principal.name,

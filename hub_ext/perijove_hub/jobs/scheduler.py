@@ -6,15 +6,14 @@ import logging
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from perijove.types.jobs import RunState
 from perijove_hub.context import Context
-from perijove_hub.jobs import quota, schedule, wire
+from perijove_hub.jobs import schedule, wire
+from perijove_hub.jobs.enqueue import enqueue
 from perijove_hub.store import audit
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import JobRow, RunRow, ScheduleRow, utcnow
+from perijove_hub.store.models import JobRow, ScheduleRow
 
 log = logging.getLogger(__name__)
 
@@ -69,23 +68,16 @@ class Scheduler:
 
     def _queue(self, session: Session, row: ScheduleRow, slot: datetime) -> None:
         job = session.get_one(JobRow, row.job_id)
-        run = RunRow(
-            job_id=job.id,
-            version=wire.latest_version(session, job.id).version,
-            owner=job.owner,
-            requested_by=job.owner,
+        run = enqueue(
+            session,
+            self._context,
+            job,
+            wire.latest_version(session, job.id).version,
+            parameters=row.parameters,
             trigger="schedule",
+            requested_by=job.owner,
             key=f"slot:{slot.isoformat()}",
             slot=slot,
-            parameters=row.parameters,
         )
-        if reason := quota.refusal(session, self._context.settings, job):
-            # Written down as a run, where its owner looks for it.
-            run.state, run.reason, run.ended_at = RunState.failed.value, reason, utcnow()
-        try:
-            with session.begin_nested():
-                session.add(run)
-        except IntegrityError:
+        if run is None:
             log.info("slot %s of job %s was served before", slot, job.id)
-            return
-        audit.record(session, "scheduler", "run.create", run.id, job=job.id)
