@@ -11,7 +11,6 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from perijove.types.base import Page, Principal, Visibility
 from perijove.types.jobs import (
-    Follow,
     Inspection,
     Job,
     JobCreate,
@@ -20,23 +19,19 @@ from perijove.types.jobs import (
     Policy,
     Resources,
     RunState,
-    Schedule,
 )
 from perijove_hub.access import may_change, may_see, sharing, visible
 from perijove_hub.api.paging import contains, paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Invalid, NotFound, Refused
 from perijove_hub.images import service as images
-from perijove_hub.jobs import limits, schedule, snapshot, wire
-from perijove_hub.jobs.values import checked
+from perijove_hub.jobs import limits, schedules, snapshot, wire
 from perijove_hub.store import audit, idempotency
-from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import (
     ImageVersionRow,
     JobRow,
     JobVersionRow,
     RunRow,
-    ScheduleRow,
     utcnow,
 )
 
@@ -162,9 +157,9 @@ class JobService:
                 _govern(row, body.policy)
             _share(principal, row, body.visibility, group=body.group)
             if body.schedule is not None:
-                _set_schedule(session, row, body.schedule)
+                schedules.put(session, self._context, principal, row, body.schedule)
             elif body.unschedule:
-                _unschedule(session, row)
+                schedules.remove(session, row.id)
             row.updated_at = utcnow()
             changed = sorted(body.model_fields_set)
             audit.record(session, principal, "job.update", row.id, changed=changed)
@@ -180,7 +175,7 @@ class JobService:
             row.deleted_at = now
             # '~' is in no job's name; the id makes room for the next one to be deleted.
             row.name = f"{row.name}~{row.id}"
-            _unschedule(session, row)
+            schedules.remove(session, row.id)
             reason = f"The job was deleted by {principal.name}."
             active = update(RunRow).where(RunRow.job_id == row.id)
             session.execute(
@@ -251,7 +246,10 @@ class JobService:
                 image=image,
                 by=principal,
             )
-            _renew_schedule(session, row, body.schedule)
+            if body.schedule is not None:
+                schedules.put(session, self._context, principal, row, body.schedule)
+            else:
+                schedules.fits(session, row)
             audit.record(session, principal, "job.promote", row.id, name=row.name, version=number)
             idempotency.remember(session, user=principal.name, key=key, body=body, object_id=row.id)
             session.flush()
@@ -299,36 +297,6 @@ def _add_version(
     return number
 
 
-def _renew_schedule(session: Session, row: JobRow, wanted: Schedule | None) -> None:
-    """Set the schedule a promotion asks for, or see that the one there is fits the notebook."""
-    if wanted is not None:
-        _set_schedule(session, row, wanted)
-        return
-    kept = session.get(ScheduleRow, row.id)
-    if kept is not None:
-        parameters = wire.parameters(wire.latest_version(session, row.id))
-        checked(parameters, kept.parameters, field="schedule.parameters")
-
-
-def _set_schedule(session: Session, row: JobRow, wanted: Schedule) -> None:
-    if wanted.cron is None:
-        raise Invalid("A schedule needs 'cron'.", field="schedule.cron", fix="Write '0 6 * * *'.")
-    schedule.check(wanted.cron, wanted.timezone)
-    parameters = wire.parameters(wire.latest_version(session, row.id))
-    values = checked(parameters, wanted.parameters, field="schedule.parameters")
-    now = database_now(session)
-    due = None if wanted.paused else schedule.next_slot(wanted.cron, wanted.timezone, now)
-    found = session.get(ScheduleRow, row.id) or ScheduleRow(job_id=row.id)
-    found.cron, found.timezone = wanted.cron, wanted.timezone
-    found.every_s, found.rule, found.dataset = wanted.every_s, wanted.rule, wanted.dataset
-    found.version = wanted.version if isinstance(wanted.version, int) else None
-    found.follow = Follow.latest if isinstance(wanted.version, int) else wanted.version
-    found.catch_up, found.catch_up_window_s = wanted.catch_up, wanted.catch_up_window_s
-    found.overlap = wanted.overlap
-    found.parameters, found.paused, found.next_slot = values, wanted.paused, due
-    session.add(found)
-
-
 def _limit(row: JobRow, wanted: Resources) -> None:
     for name, value in wanted.model_dump().items():
         setattr(row, name, value)
@@ -337,12 +305,6 @@ def _limit(row: JobRow, wanted: Resources) -> None:
 def _govern(row: JobRow, wanted: Policy) -> None:
     for name, value in wanted.model_dump().items():
         setattr(row, name, value)
-
-
-def _unschedule(session: Session, row: JobRow) -> None:
-    found = session.get(ScheduleRow, row.id)
-    if found is not None:
-        session.delete(found)
 
 
 def _share(
