@@ -14,6 +14,7 @@ from perijove.environment import image, make_room
 from perijove.server.activity import ActivityReporter, server_name
 from perijove.server.forward import ForwardHandler
 from perijove.server.image_spec import ImageSpecHandler
+from perijove.server.inputs import InputsHandler
 from perijove.server.shared_folders import link
 from perijove.server.shares import routes as shares
 from perijove.server.upstream import Upstream
@@ -39,6 +40,7 @@ class PerijoveApp(ExtensionApp):  # type: ignore[misc]
             (r"/perijove/workspace", WorkspaceHandler, {"reporter": self.reporter})
         )
         self.handlers.append((r"/perijove/image-spec", ImageSpecHandler))
+        self.handlers.append((r"/perijove/inputs", InputsHandler))
         self.handlers.extend(shares(self.upstream))
         # What is promoted and deployed by hand has the image of the workspace, as by magics.
         page = self.serverapp.web_app.settings.setdefault("page_config_data", {})
