@@ -15,6 +15,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from perijove.exceptions import NotebookError, ParameterError
 from perijove.runner import engine, translator
+from perijove.runner.execution import Setting
 from perijove.runner.outcome import Ending, Outcome, RunEnded
 from perijove.runner.parameters import inspect
 from perijove.runner.recorder import Recorder
@@ -44,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         translator.as_declared(inspection.parameters, values),
         kernel=inspection.kernel or "python3",
         recorder=recorder,
+        setting=Setting.of(work=given.work, metrics=given.metrics),
     )
 
 
@@ -53,10 +55,21 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--parameters", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--events", type=Path, required=True)
+    parser.add_argument("--work", type=Path, help="the kernel's working directory")
+    parser.add_argument("--metrics", type=Path, help="where the notebook's metrics go, JSON lines")
+    parser.add_argument("--cell-timeout", type=float, metavar="S", help="seconds of one cell")
+    parser.add_argument("--max-output-mb", type=float, metavar="N", help="of all cells together")
     return parser.parse_args(arguments)
 
 
-def _run(notebook: Path, values: dict[str, Any], *, kernel: str, recorder: Recorder) -> int:
+def _run(
+    notebook: Path,
+    values: dict[str, Any],
+    *,
+    kernel: str,
+    recorder: Recorder,
+    setting: Setting,
+) -> int:
     engine.register()
     translator.register()
     try:
@@ -69,6 +82,7 @@ def _run(notebook: Path, values: dict[str, Any], *, kernel: str, recorder: Recor
             language=_language(notebook),
             progress_bar=False,
             recorder=recorder,
+            setting=setting,
         )
     except RunEnded as ended:
         return ended.outcome.exit_code

@@ -8,7 +8,7 @@ from typing import Any
 
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
 
-from perijove.runner.execution import Execution
+from perijove.runner.execution import Execution, Setting
 from perijove.runner.outcome import Ending, Outcome, RunEnded
 from perijove.runner.recorder import Recorder
 
@@ -29,13 +29,14 @@ class PerijoveEngine(Engine):  # type: ignore[misc]
         kernel_name: str,
         *,
         recorder: Recorder | None = None,
+        setting: Setting | None = None,
         **_papermill: Any,
     ) -> None:
-        """Execute ``nb_man.nb``; ``recorder`` says where its events and output go."""
+        """Execute ``nb_man.nb`` in ``setting``; ``recorder`` says where events and output go."""
         if recorder is None:
             recorder = _own_recorder(nb_man)
         try:
-            outcome = Execution(nb_man, kernel_name, recorder).run()
+            outcome = Execution(nb_man, kernel_name, recorder, setting or Setting()).run()
         except BaseException as error:
             outcome = Outcome(Ending.internal, error=f"{type(error).__name__}: {error}"[:500])
             recorder.ended(outcome, nb_man.nb)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import signal
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +121,33 @@ def _merge_streams(outputs: list[NotebookNode]) -> None:
         outputs.pop()
 
 
+@dataclass(frozen=True)
+class Setting:
+    """Where a kernel runs."""
+
+    directory: Path | None = None
+    """Its working directory; ``None`` for ours."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What it has on top of our environment."""
+
+    @classmethod
+    def of(cls, *, work: Path | None, metrics: Path | None) -> Setting:
+        """Make one from a command line's paths."""
+        told = {"PERIJOVE_METRICS": str(metrics.absolute())} if metrics else {}
+        return cls(work.absolute() if work else None, told)
+
+
 class Execution:
     """One run of a notebook in one kernel; ``book`` keeps papermill's metadata of it."""
 
     def __init__(
-        self, book: NotebookExecutionManager, kernel_name: str, recorder: Recorder
+        self,
+        book: NotebookExecutionManager,
+        kernel_name: str,
+        recorder: Recorder,
+        setting: Setting,
     ) -> None:
+        self._setting = setting
         self._book = book
         self._notebook: NotebookNode = book.nb
         self._kernel_name = kernel_name
@@ -173,7 +197,9 @@ class Execution:
 
     async def _in_kernel(self) -> Outcome:
         try:
-            await self._client.async_start_new_kernel()
+            await self._client.async_start_new_kernel(
+                cwd=self._setting.directory, env=os.environ | self._setting.environment
+            )
             kernel = await self._client.async_start_new_kernel_client()
         except NoSuchKernel:
             here = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
@@ -206,7 +232,7 @@ class Execution:
             if self._stopping:
                 return
             self._at = at
-            self._recorder.cell(number, len(cells), cell.source)
+            self._recorder.cell(number, len(cells), index=at, source=cell.source)
             await self._run_cell(cell, at)
             self._recorder.cell_done(number)
             self._recorder.save_if_due(self._notebook)

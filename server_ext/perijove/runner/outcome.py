@@ -16,6 +16,8 @@ class Ending(StrEnum):
     """The kernel's process ended under a cell."""
     no_kernel = "no_kernel"
     """The kernel is not installed here or did not start."""
+    cell_timeout = "cell_timeout"
+    """A cell ran longer than a cell may."""
     output_lost = "output_lost"
     """A cell ended but its output did not arrive."""
     terminated = "terminated"
@@ -34,6 +36,7 @@ EXIT_CODES = {
     Ending.kernel_died: 4,
     Ending.output_lost: 5,
     Ending.no_kernel: 6,
+    Ending.cell_timeout: 7,
     # What a shell reports for SIGTERM.
     Ending.terminated: 143,
 }

@@ -37,10 +37,10 @@ class Recorder:
         """Tell how many cells will run."""
         self._event("started", cells_total=cells_total)
 
-    def cell(self, number: int, total: int, source: str) -> None:
-        """Tell that the ``number``-th cell runs now."""
+    def cell(self, number: int, total: int, *, index: int, source: str) -> None:
+        """Tell that the ``number``-th that runs, the notebook's cell ``index``, runs now."""
         line = next((line.strip() for line in source.splitlines() if line.strip()), "")[:120]
-        self._event("cell", number=number, line=line)
+        self._event("cell", number=number, index=index, line=line)
         self.echo(f"[{number}/{total}] {line}\n", end_line=True)
 
     def cell_done(self, number: int) -> None:
