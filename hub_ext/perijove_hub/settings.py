@@ -268,8 +268,17 @@ class JobSettings(Section):
     timeout_s: int = Field(default=6 * 3600, ge=1)
     disk_mb: int = Field(default=10_240, ge=10)
     """Most that a run's files and log may take, in MiB; watched, in containers only."""
+    inputs_mb: int = Field(default=32, ge=0, le=40)
+    """Most that the files kept with one version may have together, in MiB; 40 is what fits into
+    one request with a notebook."""
+    max_output_mb: int = Field(default=256, ge=1, le=256)
+    """Most of one output notebook, in MiB; what comes on top is left out, and said."""
+    outputs_mb: int = Field(default=256, ge=0, le=2048)
+    """Most that is kept of the files a run leaves in its folder ``outputs``, in MiB."""
     concurrency: int = Field(default=4, ge=1)
     """Most runs at once on one worker."""
+    group_concurrency: int | None = Field(default=None, ge=1)
+    """Most runs at once of all jobs of one group; null for no limit."""
 
 
 class ModelSettings(Section):

@@ -24,8 +24,10 @@ from perijove_hub.identity import Identifier
 from perijove_hub.images.routes import router as images
 from perijove_hub.jobs.routes import router as jobs
 from perijove_hub.jobs.run_routes import router as runs
+from perijove_hub.jobs.version_routes import router as job_versions
 from perijove_hub.kernels.routes import router as kernels
 from perijove_hub.models.routes import router as models
+from perijove_hub.secrets.routes import router as secrets
 from perijove_hub.shares.routes import router as shares
 from perijove_hub.usage.pages import router as pages
 from perijove_hub.usage.routes import router as usage
@@ -85,9 +87,11 @@ def create_app(context: Context | None) -> FastAPI:
         gpus,
         images,
         jobs,
+        job_versions,
         runs,
         kernels,
         models,
+        secrets,
         shares,
         usage,
         workspaces,

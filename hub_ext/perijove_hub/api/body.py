@@ -53,7 +53,7 @@ class CheckedRoute(APIRoute):
                 raise TooLarge(
                     f"The request holds {int(length) // 2**20} MiB; at most "
                     f"{MAX_BODY // 2**20} are taken.",
-                    fix="Clear the notebook's large outputs.",
+                    fix="Clear the notebook's large outputs, or send fewer files with it.",
                 )
             if self.body_field is None:
                 return await handle(request)

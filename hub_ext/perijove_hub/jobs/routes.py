@@ -13,7 +13,6 @@ from perijove.types.jobs import (
     JobCreate,
     JobInspect,
     JobUpdate,
-    JobVersion,
     RunState,
 )
 from perijove_hub.api.auth import Promoter, Reader
@@ -101,11 +100,3 @@ def update_job(principal: Promoter, jobs: Jobs, job_id: str, body: JobUpdate) ->
 def delete_job(principal: Promoter, jobs: Jobs, job_id: str) -> None:
     """Delete a job; its schedule ends and its active runs are cancelled."""
     jobs.delete(principal, job_id)
-
-
-@router.get("/jobs/{job_id}/versions")
-def list_job_versions(
-    principal: Reader, jobs: Jobs, job_id: str, cursor: Cursor = None, limit: Limit = 50
-) -> Page[JobVersion]:
-    """List a job's snapshots, newest first."""
-    return jobs.versions(principal, job_id, cursor=cursor, limit=limit)

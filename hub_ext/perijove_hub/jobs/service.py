@@ -11,11 +11,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from perijove.types.base import Page, Principal, Visibility
 from perijove.types.jobs import (
+    Cause,
+    Input,
     Inspection,
     Job,
     JobCreate,
     JobUpdate,
-    JobVersion,
     Policy,
     Resources,
     RunState,
@@ -25,12 +26,10 @@ from perijove_hub.api.paging import contains, paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Invalid, NotFound, Refused
 from perijove_hub.images import service as images
-from perijove_hub.jobs import limits, schedules, snapshot, wire
+from perijove_hub.jobs import after, inputs, limits, schedules, snapshot, versions, wire
 from perijove_hub.store import audit, idempotency
 from perijove_hub.store.models import (
-    ImageVersionRow,
     JobRow,
-    JobVersionRow,
     RunRow,
     utcnow,
 )
@@ -91,15 +90,24 @@ class JobService:
         Raises ``Invalid`` for anything wrong in ``body``; nothing was changed then.
         """
         taken = snapshot.take(body.notebook)
-        limits.check(self._context.settings.jobs, body.resources)
+        settings = self._context.settings.jobs
+        limits.check(settings, body.resources)
         _check_path(body.path)
-        # Before the rows that name it: a blob without a row is harmless, the reverse is not.
-        address = self._context.blobs.put(taken.content)
+        files = inputs.checked(body.inputs, most_mb=settings.inputs_mb)
+        # Before the rows that name them: a blob without a row is harmless, the reverse is not.
+        put = self._context.blobs.put
+        content = versions.Content(
+            notebook_sha256=put(taken.content),
+            inputs=[
+                Input(path=path, sha256=put(held), bytes=len(held)) for path, held in files.items()
+            ],
+            parameters=[one.model_dump(mode="json") for one in taken.inspection.parameters],
+        )
         try:
-            return self._promote(principal, body, taken.inspection, address=address, key=key)
+            return self._promote(principal, body, content, key=key)
         except IntegrityError:
             # The same name or key was used at the same moment: now it is there to be found.
-            return self._promote(principal, body, taken.inspection, address=address, key=key)
+            return self._promote(principal, body, content, key=key)
 
     def list(
         self,
@@ -178,42 +186,31 @@ class JobService:
             schedules.remove(session, row.id)
             reason = f"The job was deleted by {principal.name}."
             active = update(RunRow).where(RunRow.job_id == row.id)
-            session.execute(
-                active.where(RunRow.state == RunState.queued.value).values(
-                    state=RunState.cancelled.value, reason=reason, ended_at=now
+            # Conditional, because a worker may take one at this moment.
+            cancelled = session.scalars(
+                active.where(RunRow.state == RunState.queued.value)
+                .values(
+                    state=RunState.cancelled.value,
+                    cause=Cause.cancelled.value,
+                    reason=reason,
+                    ended_at=now,
                 )
-            )
+                .returning(RunRow)
+            ).all()
             session.execute(
                 active.where(RunRow.state == RunState.running.value).values(
                     cancel_requested=True, reason=reason
                 )
             )
-
-    def versions(
-        self, principal: Principal, job_id: str, *, cursor: str | None, limit: int
-    ) -> Page[JobVersion]:
-        """List a job's snapshots, newest first."""
-        with self._context.database.reading() as session:
-            row = find(session, principal, job_id)
-            found, following = paginate(
-                session,
-                select(JobVersionRow).where(JobVersionRow.job_id == row.id),
-                by=JobVersionRow.version,
-                tie=JobVersionRow.job_id,
-                cursor=cursor,
-                limit=limit,
-                descending=True,
-            )
-            items = [wire.version(one) for one in found]
-            return Page[JobVersion](items=items, next_cursor=following)
+            for run in cancelled:
+                after.ended(session, run)
 
     def _promote(
         self,
         principal: Principal,
         body: JobCreate,
-        inspection: Inspection,
+        content: versions.Content,
         *,
-        address: str,
         key: str | None,
     ) -> tuple[Job, bool]:
         with self._context.database.session() as session:
@@ -237,14 +234,8 @@ class JobService:
             image = None
             if body.image is not None:
                 image = images.startable(session, principal, body.image, self._context.settings)
-            number = _add_version(
-                session,
-                row,
-                address,
-                body=body,
-                inspection=inspection,
-                image=image,
-                by=principal,
+            number = versions.add(
+                session, row, content, image=image, path=body.path, by=principal.name
             )
             if body.schedule is not None:
                 schedules.put(session, self._context, principal, row, body.schedule)
@@ -254,47 +245,6 @@ class JobService:
             idempotency.remember(session, user=principal.name, key=key, body=body, object_id=row.id)
             session.flush()
             return wire.job(session, row), created
-
-
-def _add_version(
-    session: Session,
-    row: JobRow,
-    address: str,
-    *,
-    body: JobCreate,
-    inspection: Inspection,
-    image: ImageVersionRow | None,
-    by: Principal,
-) -> int:
-    """Add a version unless the newest is the same notebook in the same image.
-
-    Returns the newest's number.
-    """
-    digest = image.digest if image else None
-    newest = session.scalar(
-        select(JobVersionRow)
-        .where(JobVersionRow.job_id == row.id)
-        .order_by(JobVersionRow.version.desc())
-        .limit(1)
-    )
-    same = newest is not None and (newest.notebook_sha256, newest.image_digest) == (address, digest)
-    if newest is not None and same:
-        return newest.version
-    number = newest.version + 1 if newest else 1
-    session.add(
-        JobVersionRow(
-            job_id=row.id,
-            version=number,
-            notebook_sha256=address,
-            parameters=[one.model_dump(mode="json") for one in inspection.parameters],
-            path=body.path,
-            image=images.reference(session, image) if image else None,
-            image_digest=digest,
-            created_by=by.name,
-        )
-    )
-    session.flush()
-    return number
 
 
 def _limit(row: JobRow, wanted: Resources) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from perijove.types.jobs import Follow
+from perijove.types.jobs import Follow, Input
 from perijove_hub.exceptions import Invalid, NotFound
-from perijove_hub.store.models import JobRow, JobVersionRow
+from perijove_hub.images import service as images
+from perijove_hub.store.models import ImageVersionRow, JobInputRow, JobRow, JobVersionRow
 
 
 def followed(session: Session, job_id: str, *, version: int | None, follow: str) -> JobVersionRow:
@@ -52,6 +54,65 @@ def find(session: Session, job: JobRow, number: int, *, field: str = "version") 
     return found
 
 
+@dataclass(frozen=True)
+class Content:
+    """What is in a version: addresses of blobs that are stored already, and parameters."""
+
+    notebook_sha256: str
+    inputs: Sequence[Input]
+    parameters: list[Any]
+    """As JSON has them."""
+
+
+def add(
+    session: Session,
+    job: JobRow,
+    content: Content,
+    *,
+    image: ImageVersionRow | None,
+    path: str,
+    by: str,
+) -> int:
+    """Add a version unless the newest has the same digest; return the newest's number.
+
+    A version is never changed. One that equals an older one gets a number of its own all the
+    same, because it is the latest then.
+    """
+    identity = digest(
+        notebook_sha256=content.notebook_sha256,
+        inputs={file.path: file.sha256 for file in content.inputs},
+        parameters=content.parameters,
+        image_digest=image.digest if image else None,
+    )
+    rows = select(JobVersionRow).where(JobVersionRow.job_id == job.id)
+    newest = session.scalar(rows.order_by(JobVersionRow.version.desc()).limit(1))
+    if newest is not None and _digest(newest) == identity:
+        return newest.version
+    number = newest.version + 1 if newest else 1
+    session.add(
+        JobVersionRow(
+            job_id=job.id,
+            version=number,
+            digest=identity,
+            notebook_sha256=content.notebook_sha256,
+            parameters=content.parameters,
+            path=path,
+            image=images.reference(session, image) if image else None,
+            image_digest=image.digest if image else None,
+            created_by=by,
+        )
+    )
+    session.flush()
+    session.add_all(
+        JobInputRow(
+            job_id=job.id, version=number, path=file.path, sha256=file.sha256, bytes=file.bytes
+        )
+        for file in content.inputs
+    )
+    session.flush()
+    return number
+
+
 def digest(
     *,
     notebook_sha256: str,
@@ -75,3 +136,15 @@ def digest(
 
 def _name(session: Session, job_id: str) -> str:
     return session.get_one(JobRow, job_id).name
+
+
+def _digest(row: JobVersionRow) -> str:
+    if row.digest:
+        return row.digest
+    # Made before there were digests, and input files.
+    return digest(
+        notebook_sha256=row.notebook_sha256,
+        inputs={},
+        parameters=row.parameters,
+        image_digest=row.image_digest,
+    )

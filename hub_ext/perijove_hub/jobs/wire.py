@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from perijove.types.base import Visibility
@@ -16,6 +16,7 @@ from perijove.types.jobs import (
     CatchUp,
     Cause,
     Follow,
+    Input,
     Job,
     JobVersion,
     Overlap,
@@ -27,15 +28,44 @@ from perijove.types.jobs import (
     RunState,
     ScheduleState,
 )
-from perijove_hub.store.models import ArtifactRow, JobRow, JobVersionRow, RunRow, ScheduleRow
+from perijove_hub.jobs.versions import digest as version_digest
+from perijove_hub.store.models import (
+    ArtifactRow,
+    JobInputRow,
+    JobRow,
+    JobVersionRow,
+    RunRow,
+    ScheduleRow,
+)
 
 
-def version(row: JobVersionRow) -> JobVersion:
-    """Tell of one version."""
+def versions(session: Session, rows: Sequence[JobVersionRow]) -> list[JobVersion]:
+    """Tell of versions, with one query for the files of all of them."""
+    kept: dict[tuple[str, int], list[Input]] = {(row.job_id, row.version): [] for row in rows}
+    found = session.scalars(
+        select(JobInputRow)
+        .where(tuple_(JobInputRow.job_id, JobInputRow.version).in_(list(kept)))
+        .order_by(JobInputRow.path)
+    )
+    for one in found:
+        file = Input(path=one.path, sha256=one.sha256, bytes=one.bytes)
+        kept[one.job_id, one.version].append(file)
+    return [_version(row, kept[row.job_id, row.version]) for row in rows]
+
+
+def _version(row: JobVersionRow, inputs: list[Input]) -> JobVersion:
+    # A version older than digests has none stored.
+    digest = row.digest or version_digest(
+        notebook_sha256=row.notebook_sha256,
+        inputs={file.path: file.sha256 for file in inputs},
+        parameters=row.parameters,
+        image_digest=row.image_digest,
+    )
     return JobVersion(
         version=row.version,
-        digest=row.digest,
+        digest=digest,
         notebook_sha256=row.notebook_sha256,
+        inputs=inputs,
         parameters=parameters(row),
         path=row.path,
         image=row.image,
@@ -171,13 +201,15 @@ def policy(row: JobRow) -> Policy:
 def jobs(session: Session, rows: Sequence[JobRow]) -> list[Job]:
     """Tell of jobs, with a few queries however many they are."""
     ids = [row.id for row in rows]
-    versions = {row.job_id: row for row in _latest_versions(session, ids)}
+    newest = _latest_versions(session, ids)
+    told = versions(session, newest)
+    latest = {row.job_id: one for row, one in zip(newest, told, strict=True)}
     schedules = session.scalars(select(ScheduleRow).where(ScheduleRow.job_id.in_(ids)))
     scheduled = {row.job_id: row for row in schedules}
     names = {row.id: row.name for row in rows}
     ended = _last_runs(session, ids)
     last = {one.job_id: one for one in runs(session, ended, names)}
-    return [_job(row, versions[row.id], scheduled=scheduled, last=last) for row in rows]
+    return [_job(row, latest[row.id], scheduled=scheduled, last=last) for row in rows]
 
 
 def job(session: Session, row: JobRow) -> Job:
@@ -208,7 +240,7 @@ def _job(
         visibility=Visibility(row.visibility),
         created_at=row.created_at,
         updated_at=row.updated_at,
-        latest=version(latest),
+        latest=latest,
         schedule=schedule(scheduled[row.id]) if row.id in scheduled else None,
         resources=resources(row),
         policy=policy(row),
