@@ -8,13 +8,10 @@ the same process becomes that user's server. It waits once; there is no way back
 
 from __future__ import annotations
 
-import gc
-import importlib
 import json
 import os
 import site
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +19,6 @@ from perijove.singleuser import load
 
 #: The pipe of the claim, in a folder that is read-only here.
 PIPE = Path("/run/perijove/claim")
-
-#: What a server imports between its first module and its first answer.
-_MODULES = (
-    "jupyter_lsp",
-    "jupyter_server_terminals",
-    "jupyterlab.labapp",
-    "notebook_shim.nbserver",
-    "perijove.server.app",
-)
 
 
 class ClaimError(Exception):
@@ -40,19 +28,8 @@ class ClaimError(Exception):
 def main() -> None:
     """Wait for the claim, and be its user's server."""
     serve = load()
-    preload()
-    # What is here now stays until the end: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
     become(wait(PIPE))
     serve()
-
-
-def preload() -> None:
-    """Import what the server will, where this image has it."""
-    for name in _MODULES:
-        with suppress(ImportError):
-            importlib.import_module(name)
 
 
 def wait(pipe: Path) -> dict[str, Any]:

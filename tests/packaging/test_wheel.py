@@ -80,6 +80,7 @@ def test_the_wheel_holds_the_prebuilt_extension_and_every_data_file(wheel: Path)
     for wanted in (
         f"{shared}/share/jupyter/labextensions/perijove/{remote_entry}",
         f"{shared}/etc/jupyter/jupyter_server_config.d/perijove.json",
+        f"{shared}/etc/jupyter/jupyter_lab_config.json",
         f"{shared}/etc/jupyter/jupyter_perijove_config.json",
         f"{shared}/etc/jupyter/labconfig/page_config.d/perijove.json",
         f"{shared}/etc/ipython/ipython_kernel_config.py",

@@ -41,7 +41,7 @@ WITHIN = 120.0
 #: What the Hub is told instead, so that it does not count the waiting in line.
 PATIENCE = 7 * 86_400
 #: Seconds between two looks at a server that is starting, and at its process.
-LOOK, DEAD_LOOK = 0.1, 1.0
+LOOK, DEAD_LOOK = 0.03, 1.0
 #: Seconds a start waits for what is left of the last one.
 CLEANED = 15.0
 #: Seconds a stop, and the tidying after a failed start, may take before they go on by themselves.

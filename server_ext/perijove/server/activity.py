@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: Most and fewest seconds between reports.
 PERIOD, NEAR = 30.0, 5.0
+#: Seconds until the first: a server that starts is waited for, and has nothing to tell.
+FIRST = 2.0
 #: Longest name that is reported.
 _LONGEST = 200
 
@@ -42,6 +44,7 @@ class ActivityReporter:
 
     async def run(self) -> None:
         """Report for as long as the server lives; a control plane that is away harms nothing."""
+        await asyncio.sleep(FIRST)
         while True:
             try:
                 await self.report()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Generic, TypeVar
@@ -31,7 +32,11 @@ Instant = AwareDatetime
 class Wire(BaseModel):
     """A message between Perijove's parts; a field nobody knows is an error, not noise."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    # Only the control plane shows the descriptions, in its OpenAPI document. Reading them parses
+    # every model's source, which a kernel or a workspace would wait for at its start.
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings="perijove_hub" in sys.modules
+    )
 
 
 class Page(Wire, Generic[T]):
