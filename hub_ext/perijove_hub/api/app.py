@@ -22,8 +22,11 @@ from perijove_hub.files.routes import router as files
 from perijove_hub.gpus.routes import router as gpus
 from perijove_hub.identity import Identifier
 from perijove_hub.images.routes import router as images
+from perijove_hub.jobs.backfills.routes import router as backfills
 from perijove_hub.jobs.routes import router as jobs
 from perijove_hub.jobs.run_routes import router as runs
+from perijove_hub.jobs.schedule_routes import router as schedules
+from perijove_hub.jobs.sweeps.routes import router as sweeps
 from perijove_hub.jobs.version_routes import router as job_versions
 from perijove_hub.kernels.routes import router as kernels
 from perijove_hub.models.routes import router as models
@@ -80,6 +83,7 @@ def create_app(context: Context | None) -> FastAPI:
     problems.install(app)
     app.add_middleware(Apart)
     for router in (
+        backfills,
         catalog,
         culling,
         experiments,
@@ -89,10 +93,12 @@ def create_app(context: Context | None) -> FastAPI:
         jobs,
         job_versions,
         runs,
+        schedules,
         kernels,
         models,
         secrets,
         shares,
+        sweeps,
         usage,
         workspaces,
     ):

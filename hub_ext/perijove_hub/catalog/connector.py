@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 from urllib.parse import quote, quote_plus
 
@@ -34,6 +35,8 @@ class Found:
     comment: str = ""
     row_count: int | None = None
     """``None`` when counting took too long."""
+    modified: datetime | None = None
+    """When it was last written, where the source says so."""
 
 
 @dataclass(frozen=True)

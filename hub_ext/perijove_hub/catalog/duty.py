@@ -16,6 +16,7 @@ from perijove_hub.catalog.connector import Crawl, Found, connect, kind_of, scrub
 from perijove_hub.catalog.names import dataset_name
 from perijove_hub.context import Context
 from perijove_hub.exceptions import ProblemError
+from perijove_hub.jobs import datasets
 from perijove_hub.settings import SourceSettings
 from perijove_hub.store.models import ColumnRow, DatasetRow, SourceRow, utcnow
 
@@ -127,6 +128,7 @@ def record(
             left_out.append(f"{found.table[:40]}…: its name is too long")
     if left_out:
         row.error = scrub(f"Left out: {'; '.join(left_out)}.", settings)[:2000]
+    datasets.crawled(session, name)
 
 
 def _dataset(source: str, found: Found) -> DatasetRow:
@@ -137,6 +139,7 @@ def _dataset(source: str, found: Found) -> DatasetRow:
         table=found.table,
         kind=found.kind,
         row_count=found.row_count,
+        modified_at=found.modified,
         comment=found.comment,
         columns=[
             ColumnRow(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -196,7 +197,16 @@ def _describe(connection: duckdb.DuckDBPyConnection, file: DataFile, deadline: f
             for name, kind, nullable, *_ in described
         ],
         row_count=_count(connection, file, min(COUNT_TABLE_S, deadline - time.monotonic())),
+        modified=_modified(file.path),
     )
+
+
+def _modified(path: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        # It was removed while it was looked at.
+        return None
 
 
 def _count(connection: duckdb.DuckDBPyConnection, file: DataFile, seconds: float) -> int | None:

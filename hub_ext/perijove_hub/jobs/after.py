@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from perijove.types.base import Principal
 from perijove.types.jobs import AfterRule, RunState
+from perijove_hub.access import may_see
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import RunRow, ScheduleRow, UpstreamRow
+from perijove_hub.store.models import JobRow, PrincipalRow, RunRow, ScheduleRow, UpstreamRow
 
 #: Triggers of runs that a schedule makes, in whose name no person asked.
 AUTOMATIC = ("schedule", "after", "dataset")
 
+_MANY = ("backfill", "sweep")
 _FAILED = (RunState.failed.value, RunState.lost.value)
 
 
@@ -21,8 +26,10 @@ def ended(session: Session, run: RunRow) -> None:
     """Note a run that has ended for the jobs that follow its job.
 
     To be called in the transaction that ends the run, after its state was set. The scheduler
-    then looks at those jobs.
+    then looks at those jobs. The many runs of backfills and sweeps are followed by none.
     """
+    if run.trigger in _MANY:
+        return
     # The schedule is locked before its rows, as the scheduler does it, and always in the same
     # order: two runs that end at the same moment wait for each other, never both for ever.
     followers = session.scalars(
@@ -40,6 +47,57 @@ def ended(session: Session, run: RunRow) -> None:
     for schedule in followers:
         _note(session, schedule, run)
     session.flush()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the ended runs of upstream jobs mean for a job that follows them."""
+
+    due: dict[str, str]
+    """By job's name: the runs after which it runs now; empty when it does not."""
+    unfit: dict[str, str]
+    """By job's name: the runs that ended otherwise than the rule asks."""
+    because: str = ""
+    """Why they are unfit."""
+
+    @property
+    def key(self) -> str:
+        """What the run is made for."""
+        runs = ",".join(sorted(self.due.values()))
+        return f"after:{hashlib.sha256(runs.encode()).hexdigest()}"
+
+
+def judge(session: Session, schedule: ScheduleRow) -> Verdict:
+    """Look at what has ended of the jobs that ``schedule`` follows, and forget what was served.
+
+    The caller has locked ``schedule``. Runs that do not fit ``all_success`` stay noted, so that
+    a person who runs what failed again mends the chain, until the next round begins.
+    """
+    found = session.execute(
+        select(UpstreamRow, JobRow, RunRow)
+        .join(JobRow, JobRow.id == UpstreamRow.upstream_id)
+        .outerjoin(RunRow, RunRow.id == UpstreamRow.run_id)
+        .where(UpstreamRow.job_id == schedule.job_id)
+        .execution_options(populate_existing=True)
+    ).all()
+    fit = fits(schedule.rule, {job.id: run.state if run else "" for _, job, run in found})
+    noted = {job.name: run.id for _, job, run in found if run is not None}
+    if fit is None:
+        return Verdict({}, {})
+    owner = _owner(session, schedule.job_id)
+    hidden = [job.name for _, job, _ in found if job.deleted_at or not may_see(owner, job)]
+    if hidden:
+        _forget(row for row, _, _ in found)
+        return Verdict({}, noted, f"{owner.name} may not see {', '.join(hidden)}")
+    if not fit:
+        if schedule.rule != AfterRule.all_success:
+            _forget(row for row, _, _ in found)
+        return Verdict({}, noted, f"not {schedule.rule}")
+    served = [one for one in found if one[2] is not None]
+    if schedule.rule == AfterRule.any_failure:
+        served = [one for one in served if one[2].state in _FAILED]
+    _forget(row for row, _, _ in served)
+    return Verdict({job.name: run.id for _, job, run in served}, {})
 
 
 def fits(rule: str, states: Mapping[str, str]) -> bool | None:
@@ -68,8 +126,8 @@ def _note(session: Session, schedule: ScheduleRow, run: RunRow) -> None:
     }
     mine = rows[run.job_id]
     judged = schedule.next_slot is None
-    if judged and run.rerun_of is None and all(row.run_id for row in rows.values()):
-        # They did not fit, and no rerun has mended that: with this run the next round begins.
+    if judged and run.trigger in AUTOMATIC and all(row.run_id for row in rows.values()):
+        # They did not fit, and nobody has mended that: with this run the next round begins.
         for row in rows.values():
             row.run_id = None
     elif not judged and mine.run_id and _better(session, schedule.rule, mine.run_id, than=run):
@@ -86,3 +144,17 @@ def _better(session: Session, rule: str, noted: str, *, than: RunRow) -> bool:
         and fits(rule, {"": earlier.state}) is True
         and fits(rule, {"": than.state}) is not True
     )
+
+
+def _forget(rows: Iterable[UpstreamRow]) -> None:
+    for row in rows:
+        row.run_id = None
+
+
+def _owner(session: Session, job_id: str) -> Principal:
+    """Return the owner of a job with the rights that the Hub last said."""
+    name = session.get_one(JobRow, job_id).owner
+    known = session.get(PrincipalRow, name)
+    if known is None:
+        return Principal(name=name)
+    return Principal(name=name, groups=known.groups, admin=known.admin)

@@ -7,20 +7,16 @@ change; a wildcard hour follows real time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import cache
-from itertools import islice
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
 from perijove_hub.exceptions import Invalid
 
-#: Most missed slots that are counted one by one.
-COUNTED = 1000
-#: How far back to look first for the latest slot, so that a schedule of every minute that was
-#: not served for a year is not walked through.
-BACK = (timedelta(hours=2), timedelta(days=2), timedelta(days=35), timedelta(days=400))
+_FIX = "Write minute, hour, day of month, month, day of week: '0 6 * * 1-5'."
 
 
 def check(cron: str, timezone: str, *, field: str = "schedule") -> None:
@@ -29,17 +25,13 @@ def check(cron: str, timezone: str, *, field: str = "schedule") -> None:
     Raises ``Invalid`` for an expression without exactly five fields, one that never comes due,
     and a time zone that is none.
     """
-    if timezone not in _zones():
+    check_zone(timezone, field=field)
+    fields = cron.split()
+    if len(fields) != 5:
         raise Invalid(
-            f"'{timezone}' is not a time zone.",
-            field=f"{field}.timezone",
-            fix="Use an IANA name, such as Europe/Berlin or UTC.",
-        )
-    if len(cron.split()) != 5:
-        raise Invalid(
-            f"A cron expression has five fields, '{cron}' has {len(cron.split())}.",
+            f"A cron expression has five fields, '{cron}' has {len(fields)}.",
             field=f"{field}.cron",
-            fix="Write minute, hour, day of month, month, day of week: '0 6 * * 1-5'.",
+            fix=f"Leave out the seconds: '{' '.join(fields[1:])}'." if len(fields) == 6 else _FIX,
         )
     try:
         found = next(slots(cron, timezone, datetime.now(UTC)), None)
@@ -47,7 +39,7 @@ def check(cron: str, timezone: str, *, field: str = "schedule") -> None:
         raise Invalid(
             f"'{cron}' is no cron expression, or never comes due: {str(error).lower()}.",
             field=f"{field}.cron",
-            fix="Write minute, hour, day of month, month, day of week: '0 6 * * 1-5'.",
+            fix=_FIX,
         ) from None
     if found is None:
         raise Invalid(
@@ -55,6 +47,18 @@ def check(cron: str, timezone: str, *, field: str = "schedule") -> None:
             field=f"{field}.cron",
             fix="Choose a day that its months have.",
         )
+
+
+def check_zone(timezone: str, *, field: str = "schedule") -> None:
+    """Refuse what is no IANA name of a time zone; raises ``Invalid`` with the nearest one."""
+    if timezone in _zones():
+        return
+    near = _nearest(timezone)
+    raise Invalid(
+        f"'{timezone}' is not a time zone.",
+        field=f"{field}.timezone",
+        fix=f"Did you mean {near}?" if near else "Use an IANA name, such as Europe/Berlin or UTC.",
+    )
 
 
 def slots(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
@@ -73,29 +77,25 @@ def next_slot(cron: str, timezone: str, after: datetime) -> datetime | None:
     return next(slots(cron, timezone, after), None)
 
 
-def missed(cron: str, timezone: str, *, first: datetime, now: datetime) -> tuple[datetime, int]:
-    """Return the latest slot from ``first``, a slot that is due, to ``now``.
-
-    Also returns how many earlier ones that leaves out, counted up to ``COUNTED``.
-    """
-    latest = first
-    for back in BACK:
-        if now - back > first:
-            found = list(_until(cron, timezone, now - back, now))
-            if found:
-                latest = found[-1]
-                break
-    else:
-        latest = [first, *_until(cron, timezone, first, now)][-1]
-    skipped = sum(1 for _ in islice(_until(cron, timezone, first, latest), COUNTED))
-    return latest, skipped
+def in_words(cron: str) -> str:
+    """Say when an expression that was checked is due; itself where there are no words for it."""
+    try:
+        return CronSim(cron, datetime.now(UTC)).explain()
+    # cronsim's words know fewer forms than its parser; a preview must not fail for that.
+    except Exception:
+        return f"By cron: {cron}"
 
 
-def _until(cron: str, timezone: str, after: datetime, last: datetime) -> Iterator[datetime]:
-    for slot in slots(cron, timezone, after):
-        if slot > last:
-            return
-        yield slot
+def _nearest(timezone: str) -> str | None:
+    """Find the name that is most like ``timezone``, also by the city alone."""
+    names = {name.lower(): name for name in sorted(_zones())}
+    cities = {name.rpartition("/")[2]: found for name, found in names.items() if "/" in name}
+    wanted = timezone.strip().lower().replace(" ", "_")
+    for known in (names, cities):
+        near = get_close_matches(wanted, known, n=1, cutoff=0.75)
+        if near:
+            return known[near[0]]
+    return None
 
 
 @cache

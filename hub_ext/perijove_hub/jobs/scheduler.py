@@ -1,83 +1,98 @@
-"""Turn due slots into queued runs, each exactly once."""
+"""Turn what is due into queued runs, each exactly once."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
+from perijove.types.jobs import Overlap
 from perijove_hub.context import Context
-from perijove_hub.jobs import schedule, wire
-from perijove_hub.jobs.enqueue import enqueue
-from perijove_hub.store import audit
+from perijove_hub.jobs.serving import serve
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import JobRow, ScheduleRow
+from perijove_hub.store.models import ScheduleRow
 
 log = logging.getLogger(__name__)
 
-#: Schedules served in one transaction.
+#: Schedules served in one transaction: others wait for it on SQLite.
 BATCH = 50
+#: Batches in one step.
+ROUNDS = 20
 
 
 class Scheduler:
-    """Serves due slots. Several may do so on one database: a slot is unique for its job."""
+    """Serves what is due by the database's clock, whatever the host's says.
+
+    Several may do so on one database: they pass over what another has locked, and a key is
+    unique for its job.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._passed: tuple[datetime, str] | None = None
 
     def step(self) -> None:
-        """Serve what is due by the database's clock."""
-        with self._context.database.reading() as session:
-            due = session.scalars(
-                select(ScheduleRow.job_id)
-                .where(ScheduleRow.next_slot <= database_now(session))
-                .order_by(ScheduleRow.next_slot)
-                .limit(BATCH)
-            ).all()
-        for job_id in due:
-            try:
-                self._serve(job_id)
-            except Exception:
-                log.exception("schedule of job %s: could not be served now", job_id)
+        """Serve what is due, or the next thousand of it; the next step goes on from there.
 
-    def _serve(self, job_id: str) -> None:
-        """Queue the latest due slot and move on, in one transaction."""
-        with self._context.database.session() as session:
-            row = session.scalar(
-                select(ScheduleRow)
-                .where(ScheduleRow.job_id == job_id)
-                .with_for_update(skip_locked=True)
-            )
-            now = database_now(session)
-            if (
-                row is None
-                or row.paused
-                or row.cron is None
-                or row.next_slot is None
-                or row.next_slot > now
-            ):
+        What cannot be served now keeps nothing else from being served.
+        """
+        for _ in range(ROUNDS):
+            due = self._due()
+            for batch in _batches(due):
+                self._serve(batch)
+            if len(due) < BATCH:
+                self._passed = None
                 return
-            slot, skipped = schedule.missed(row.cron, row.timezone, first=row.next_slot, now=now)
-            row.next_slot = schedule.next_slot(row.cron, row.timezone, slot)
-            if skipped:
-                detail = {"skipped": skipped, "served": slot.isoformat()}
-                audit.record(session, "scheduler", "schedule.skip", job_id, **detail)
-            self._queue(session, row, slot)
+            last = due[-1]
+            assert last.next_slot is not None  # noqa: S101 - for the type checker
+            self._passed = last.next_slot, last.job_id
 
-    def _queue(self, session: Session, row: ScheduleRow, slot: datetime) -> None:
-        job = session.get_one(JobRow, row.job_id)
-        run = enqueue(
-            session,
-            self._context,
-            job,
-            wire.latest_version(session, job.id).version,
-            parameters=row.parameters,
-            trigger="schedule",
-            requested_by=job.owner,
-            key=f"slot:{slot.isoformat()}",
-            slot=slot,
-        )
-        if run is None:
-            log.info("slot %s of job %s was served before", slot, job.id)
+    def _due(self) -> Sequence[ScheduleRow]:
+        with self._context.database.reading() as session:
+            rows = select(ScheduleRow).where(ScheduleRow.next_slot <= database_now(session))
+            if self._passed is not None:
+                slot, job_id = self._passed
+                same = and_(ScheduleRow.next_slot == slot, ScheduleRow.job_id > job_id)
+                rows = rows.where(or_(ScheduleRow.next_slot > slot, same))
+            order = ScheduleRow.next_slot, ScheduleRow.job_id
+            return session.scalars(rows.order_by(*order).limit(BATCH)).all()
+
+    def _serve(self, job_ids: Sequence[str]) -> None:
+        try:
+            self._serve_together(job_ids)
+        except Exception:
+            if len(job_ids) == 1:
+                log.exception("schedule of job %s: could not be served now", job_ids[0])
+                return
+            # One of them harms no other.
+            for job_id in job_ids:
+                self._serve([job_id])
+
+    def _serve_together(self, job_ids: Sequence[str]) -> None:
+        with self._context.database.session() as session:
+            now = database_now(session)
+            for row in _locked(session, job_ids):
+                serve(session, self._context, row, now)
+
+
+def _locked(session: Session, job_ids: Sequence[str]) -> Sequence[ScheduleRow]:
+    return session.scalars(
+        select(ScheduleRow)
+        .where(ScheduleRow.job_id.in_(job_ids))
+        .order_by(ScheduleRow.job_id)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def _batches(due: Sequence[ScheduleRow]) -> list[list[str]]:
+    """Put schedules together, but those alone that cancel runs.
+
+    A run's end locks the run and then the schedules that follow it; a scheduler that cancels
+    locks them the other way round, so it must hold no schedule but the run's own.
+    """
+    together = [row.job_id for row in due if row.overlap != Overlap.cancel]
+    alone = [[row.job_id] for row in due if row.overlap == Overlap.cancel]
+    return [together, *alone] if together else alone

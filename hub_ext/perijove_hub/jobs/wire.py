@@ -36,6 +36,7 @@ from perijove_hub.store.models import (
     JobVersionRow,
     RunRow,
     ScheduleRow,
+    UpstreamRow,
 )
 
 
@@ -156,11 +157,12 @@ def expected_s(session: Session, job_id: str) -> float | None:
     return median(took) if took else None
 
 
-def schedule(row: ScheduleRow) -> ScheduleState:
+def schedule(row: ScheduleRow, upstream: Sequence[str]) -> ScheduleState:
     """Tell of a schedule; one that is paused is due at no time."""
     return ScheduleState(
         cron=row.cron,
         every_s=row.every_s,
+        after=list(upstream),
         rule=AfterRule(row.rule),
         dataset=row.dataset,
         timezone=row.timezone,
@@ -204,8 +206,7 @@ def jobs(session: Session, rows: Sequence[JobRow]) -> list[Job]:
     newest = _latest_versions(session, ids)
     told = versions(session, newest)
     latest = {row.job_id: one for row, one in zip(newest, told, strict=True)}
-    schedules = session.scalars(select(ScheduleRow).where(ScheduleRow.job_id.in_(ids)))
-    scheduled = {row.job_id: row for row in schedules}
+    scheduled = _schedules(session, ids)
     names = {row.id: row.name for row in rows}
     ended = _last_runs(session, ids)
     last = {one.job_id: one for one in runs(session, ended, names)}
@@ -229,7 +230,7 @@ def _job(
     row: JobRow,
     latest: JobVersionRow,
     *,
-    scheduled: Mapping[str, ScheduleRow],
+    scheduled: Mapping[str, ScheduleState],
     last: Mapping[str, Run],
 ) -> Job:
     return Job(
@@ -241,11 +242,20 @@ def _job(
         created_at=row.created_at,
         updated_at=row.updated_at,
         latest=latest,
-        schedule=schedule(scheduled[row.id]) if row.id in scheduled else None,
+        schedule=scheduled.get(row.id),
         resources=resources(row),
         policy=policy(row),
         last_run=last.get(row.id),
     )
+
+
+def _schedules(session: Session, ids: Sequence[str]) -> dict[str, ScheduleState]:
+    upstream: dict[str, list[str]] = {}
+    following = select(UpstreamRow).where(UpstreamRow.job_id.in_(ids))
+    for row in session.scalars(following.order_by(UpstreamRow.upstream_id)):
+        upstream.setdefault(row.job_id, []).append(row.upstream_id)
+    found = session.scalars(select(ScheduleRow).where(ScheduleRow.job_id.in_(ids)))
+    return {row.job_id: schedule(row, upstream.get(row.job_id, [])) for row in found}
 
 
 def _latest_versions(session: Session, ids: Sequence[str]) -> Sequence[JobVersionRow]:

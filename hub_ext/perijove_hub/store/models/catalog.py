@@ -43,6 +43,8 @@ class DatasetRow(Base):
     table: Mapped[str] = mapped_column("table_name")
     kind: Mapped[str] = mapped_column(String(16), default="table")
     row_count: Mapped[int | None] = mapped_column(BigInteger)
+    modified_at: Mapped[datetime | None]
+    """When a file was last written; null where the source does not say."""
     comment: Mapped[str] = mapped_column(Text, default="")
     columns: Mapped[list[ColumnRow]] = relationship(
         cascade="all, delete-orphan", order_by="ColumnRow.position", lazy="selectin"

@@ -97,6 +97,8 @@ class ScheduleRow(Timestamps, Base):
         String(16), default="all_success", server_default="all_success"
     )
     dataset: Mapped[str | None] = mapped_column(Text)
+    dataset_seen: Mapped[dict[str, Any] | None]
+    """What the last crawl that was looked at said of it."""
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
     parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
     version: Mapped[int | None]

@@ -109,7 +109,7 @@ def upgrade() -> None:
     sa.Column('earlier_run_id', sa.String(length=32), nullable=True),
     sa.Column('earlier_state', sa.String(length=16), nullable=True),
     sa.ForeignKeyConstraint(['backfill_id'], ['backfills.id'], ondelete='CASCADE'),
-    sa.ForeignKeyConstraint(['run_id'], ['runs.id'], ondelete='SET NULL'),
+    sa.ForeignKeyConstraint(['run_id'], ['runs.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('backfill_id', 'position')
     )
     with op.batch_alter_table('backfill_slots', schema=None) as batch_op:
@@ -125,6 +125,7 @@ def upgrade() -> None:
     sa.Column('spec', sa.JSON(), nullable=False),
     sa.Column('trials', sa.Integer(), nullable=False),
     sa.Column('tracking_run_id', sa.String(length=64), nullable=True),
+    sa.Column('tracking_open', sa.Boolean(), server_default=sa.false(), nullable=False),
     sa.Column('tracking_note', sa.Text(), nullable=True),
     sa.Column('created_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
     sa.Column('ended_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
@@ -183,6 +184,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('anchor', perijove_hub.store.models.UtcDateTime(), nullable=True))
         batch_op.add_column(sa.Column('rule', sa.String(length=16), server_default='all_success', nullable=False))
         batch_op.add_column(sa.Column('dataset', sa.Text(), nullable=True))
+        batch_op.add_column(sa.Column('dataset_seen', sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column('version', sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column('follow', sa.String(length=16), server_default='latest', nullable=False))
         batch_op.add_column(sa.Column('catch_up', sa.String(length=16), server_default='latest', nullable=False))
@@ -192,6 +194,9 @@ def upgrade() -> None:
         batch_op.alter_column('cron',
                existing_type=sa.VARCHAR(length=255),
                nullable=True)
+
+    with op.batch_alter_table('datasets', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('modified_at', perijove_hub.store.models.UtcDateTime(), nullable=True))
 
     # ### end Alembic commands ###
 
