@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from perijove.types.jobs import Cause, RunState
@@ -32,47 +32,43 @@ def enqueue(
     upstream: Mapping[str, str] | None = None,
     rerun_of: str | None = None,
 ) -> RunRow | None:
-    """Add a queued run in the caller's transaction and return it, flushed.
+    """Add a queued run of ``job``, which was flushed, in the caller's transaction; return it.
 
     ``key`` names what the run is made for; ``None`` comes back when the job has a run with that
     key already, and nothing was changed. ``priority`` is the job's when left out. When the
     group's quota is used up, the run is written down as failed, where its owner looks for it.
     """
-    row = RunRow(
-        job_id=job.id,
-        version=version,
-        owner=job.owner,
-        requested_by=requested_by,
-        trigger=trigger,
-        key=key,
-        slot=slot,
-        priority=job.priority if priority is None else priority,
-        upstream=dict(upstream or {}),
-        rerun_of=rerun_of,
-        parameters=dict(parameters),
-        queued_at=database_now(session),
-    )
+    now = database_now(session)
+    values: dict[str, Any] = {
+        "job_id": job.id,
+        "version": version,
+        "owner": job.owner,
+        "requested_by": requested_by,
+        "trigger": trigger,
+        "key": key,
+        "slot": slot,
+        "priority": job.priority if priority is None else priority,
+        "upstream": dict(upstream or {}),
+        "rerun_of": rerun_of,
+        "parameters": dict(parameters),
+        "queued_at": now,
+    }
     refusal = quota.refusal(session, context.settings, job)
     if refusal:
-        row.state, row.cause = RunState.failed.value, Cause.refused.value
-        row.reason, row.ended_at = refusal, row.queued_at
-    if not _added(session, row):
+        failed, refused = RunState.failed.value, Cause.refused.value
+        values |= {"state": failed, "cause": refused, "reason": refusal, "ended_at": now}
+    # A constraint that is violated would end the transaction on PostgreSQL.
+    make = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    row = session.scalar(
+        make(RunRow)
+        .values(**values)
+        .on_conflict_do_nothing(index_elements=[RunRow.job_id, RunRow.key])
+        .returning(RunRow)
+    )
+    if row is None:
         return None
     actor = "scheduler" if trigger in after.AUTOMATIC else requested_by
     audit.record(session, actor, "run.create", row.id, job=job.id)
     if refusal:
         after.ended(session, row)
     return row
-
-
-def _added(session: Session, row: RunRow) -> bool:
-    if row.key is None:
-        session.add(row)
-        session.flush()
-        return True
-    try:
-        with session.begin_nested():
-            session.add(row)
-    except IntegrityError:
-        return False
-    return True
