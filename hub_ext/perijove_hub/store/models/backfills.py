@@ -51,6 +51,6 @@ class BackfillSlotRow(Base):
     """``waiting``, ``skipped``, ``unmade``, or ``made``: then its run says the rest."""
     slot: Mapped[datetime | None]
     parameters: Mapped[dict[str, Any]]
-    run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"))
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     earlier_run_id: Mapped[str | None] = mapped_column(String(32))
     earlier_state: Mapped[str | None] = mapped_column(String(16))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, String, Text
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from perijove_hub.store.models.base import Base, new_id, utcnow
@@ -34,6 +34,8 @@ class SweepRow(Base):
     """What was asked for, as ``SweepCreate``."""
     trials: Mapped[int]
     tracking_run_id: Mapped[str | None] = mapped_column(String(64))
+    tracking_open: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether MLflow's run is still to be ended."""
     tracking_note: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     ended_at: Mapped[datetime | None]

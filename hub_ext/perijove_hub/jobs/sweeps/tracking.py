@@ -1,0 +1,83 @@
+"""MLflow's run above the runs of a sweep, made in the name of the job's owner.
+
+A sweep needs MLflow for nothing else: without it, it goes on and says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from perijove.exceptions import PerijoveError
+from perijove.experiments.mlflow_api import KEY_TAG, MlflowApi
+from perijove.types.sweeps import SweepCreate, SweepTrial
+from perijove_hub.context import Context
+from perijove_hub.identity import issue_run_token, revoke_run_tokens
+from perijove_hub.store.models import JobRow, SweepRow, utcnow
+
+#: Seconds MLflow has for an answer; other sweeps wait meanwhile.
+_PATIENCE = 5.0
+
+
+def begin(context: Context, row: SweepRow, job: JobRow, asked: SweepCreate) -> tuple[str, str]:
+    """Make the run; return its id and ``""``, or ``""`` and why there is none.
+
+    A worker that died after making it finds it again by its key.
+    """
+    try:
+        with _api(context, row, job.owner) as api:
+            experiment = api.experiment(asked.experiment or job.name)
+            found = api.find_run(experiment, f"sweep-{row.id}")
+            if found is None:
+                tags = {
+                    KEY_TAG: f"sweep-{row.id}",
+                    "perijove.job": job.name,
+                    "perijove.sweep": row.id,
+                }
+                found = api.create_run(
+                    experiment, name=f"sweep {row.id[:8]}", started=_now(), tags=tags
+                )
+            return str(found["info"]["run_id"]), ""
+    except PerijoveError as error:
+        return "", f"{error} The sweep's runs have no run of MLflow above them."
+
+
+def end(context: Context, row: SweepRow, job: JobRow, best: SweepTrial | None) -> None:
+    """End the run, with the best trial as its own parameters and metric.
+
+    Raises ``PerijoveError`` when MLflow takes none of it.
+    """
+    if row.tracking_run_id is None:
+        return
+    asked = SweepCreate.model_validate(row.spec)
+    with _api(context, row, job.owner) as api:
+        if best is not None and best.value is not None:
+            value = {"key": asked.metric, "value": best.value, "timestamp": _now(), "step": 0}
+            values = best.parameters.items()
+            api.log_batch(
+                row.tracking_run_id,
+                metrics=[value],
+                params=[{"key": name, "value": str(one)[:6000]} for name, one in values],
+            )
+        status = "KILLED" if row.state == "cancelled" else "FINISHED"
+        api.end_run(row.tracking_run_id, status=status, ended=_now())
+
+
+@contextmanager
+def _api(context: Context, row: SweepRow, owner: str) -> Iterator[MlflowApi]:
+    until = utcnow() + timedelta(minutes=2)
+    with context.database.session() as session:
+        token = issue_run_token(session, user=owner, run_id=row.id, expires_at=until)
+    api = MlflowApi(context.topology.mlflow_url, token, timeout=_PATIENCE)
+    try:
+        yield api
+    finally:
+        api.close()
+        with context.database.session() as session:
+            revoke_run_tokens(session, row.id)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
