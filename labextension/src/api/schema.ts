@@ -4,6 +4,66 @@
  */
 
 export interface paths {
+    "/services/perijove/api/v1/backfills/{backfill_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Backfill
+         * @description Show one backfill and how far it is.
+         */
+        get: operations["get_backfill"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/backfills/{backfill_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Backfill
+         * @description Cancel a backfill and its runs; what has ended stays as it is.
+         */
+        post: operations["cancel_backfill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/backfills/{backfill_id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Backfill Runs
+         * @description List a backfill's slots in order of its range, each with its run once there is one.
+         */
+        get: operations["list_backfill_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/builds": {
         parameters: {
             query?: never;
@@ -500,6 +560,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/jobs/schedule/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview Schedule
+         * @description Tell when a schedule would be due, in words and by the next ten slots.
+         */
+        post: operations["preview_schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/jobs/{job_id}": {
         parameters: {
             query?: never;
@@ -528,6 +608,30 @@ export interface paths {
         patch: operations["update_job"];
         trace?: never;
     };
+    "/services/perijove/api/v1/jobs/{job_id}/backfills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Backfills
+         * @description List a job's backfills, newest first.
+         */
+        get: operations["list_backfills"];
+        put?: never;
+        /**
+         * Create Backfill
+         * @description Run a job for every slot of a range, or with ``dry_run`` say what that would do.
+         */
+        post: operations["create_backfill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/jobs/{job_id}/runs": {
         parameters: {
             query?: never;
@@ -552,6 +656,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/jobs/{job_id}/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Job Series
+         * @description Return state, seconds and metrics of a job's last runs, oldest first, for charts.
+         */
+        get: operations["get_job_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/jobs/{job_id}/sweeps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Sweeps
+         * @description List a job's sweeps, newest first.
+         */
+        get: operations["list_sweeps"];
+        put?: never;
+        /**
+         * Create Sweep
+         * @description Search a job's parameters for the best value of a metric.
+         */
+        post: operations["create_sweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/jobs/{job_id}/versions": {
         parameters: {
             query?: never;
@@ -561,9 +709,93 @@ export interface paths {
         };
         /**
          * List Job Versions
-         * @description List a job's snapshots, newest first.
+         * @description List a job's versions, newest first.
          */
         get: operations["list_job_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/jobs/{job_id}/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Job Version
+         * @description Show one version.
+         */
+        get: operations["get_job_version"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/jobs/{job_id}/versions/{version}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve Job Version
+         * @description Approve a version: schedules that follow approved ones run the newest of them.
+         */
+        post: operations["approve_job_version"];
+        /**
+         * Withdraw Job Version
+         * @description Take the approval of a version back.
+         */
+        delete: operations["withdraw_job_version"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/jobs/{job_id}/versions/{version}/diff/{other}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Diff Job Versions
+         * @description Tell how version ``other`` differs from ``version``.
+         */
+        get: operations["diff_job_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/jobs/{job_id}/versions/{version}/notebook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Job Version Notebook
+         * @description Return a version's notebook as nbformat JSON, without outputs.
+         */
+        get: operations["get_job_version_notebook"];
         put?: never;
         post?: never;
         delete?: never;
@@ -720,6 +952,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/runs/{run_id}/again": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run Again
+         * @description Queue a run like this one, with the same parameters or others.
+         */
+        post: operations["run_again"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/runs/{run_id}/artifacts/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Run Artifact
+         * @description Download a file that a run left.
+         */
+        get: operations["get_run_artifact"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/runs/{run_id}/attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Run Attempts
+         * @description List how often a run was tried, in order; the last one is the run as it is now.
+         */
+        get: operations["list_run_attempts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/runs/{run_id}/cancel": {
         parameters: {
             query?: never;
@@ -734,6 +1026,66 @@ export interface paths {
          * @description Cancel a run; one that has ended stays as it is.
          */
         post: operations["cancel_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/runs/{run_id}/cells": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Run Cells
+         * @description Tell when each cell ran, and how long those to come will probably take.
+         */
+        get: operations["get_run_cells"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/runs/{run_id}/compare/{other}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare Runs
+         * @description Tell what differs between two runs: values, environment, code, outputs and metrics.
+         */
+        get: operations["compare_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/runs/{run_id}/failure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Run Failure
+         * @description Show the cell that failed, its traceback, and why the run ended.
+         */
+        get: operations["get_run_failure"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -769,7 +1121,7 @@ export interface paths {
         };
         /**
          * Get Run Notebook
-         * @description Return the output notebook as nbformat JSON.
+         * @description Return the output notebook as nbformat JSON; while the run goes on, its last save.
          */
         get: operations["get_run_notebook"];
         put?: never;
@@ -795,6 +1147,50 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Secrets
+         * @description List the caller's own secrets by name, without their values.
+         */
+        get: operations["list_secrets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/secrets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Secret
+         * @description Keep a secret of the caller's own, or give it another value; nobody reads it back.
+         */
+        put: operations["put_secret"];
+        post?: never;
+        /**
+         * Delete Secret
+         * @description Delete a secret of the caller's own; runs that name it do not start any more.
+         */
+        delete: operations["delete_secret"];
         options?: never;
         head?: never;
         patch?: never;
@@ -942,6 +1338,66 @@ export interface paths {
          * @description Run one read-only statement; rows come as JSON, or as Arrow when ``Accept`` asks.
          */
         post: operations["query_source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/sweeps/{sweep_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Sweep
+         * @description Show one sweep, how far it is and its best trial.
+         */
+        get: operations["get_sweep"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/sweeps/{sweep_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Sweep
+         * @description Cancel a sweep and its runs; what has ended stays as it is.
+         */
+        post: operations["cancel_sweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/sweeps/{sweep_id}/trials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Sweep Trials
+         * @description List a sweep's trials in the order they were begun.
+         */
+        get: operations["list_sweep_trials"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1202,6 +1658,190 @@ export interface components {
             sha256: string;
         };
         /**
+         * Attempt
+         * @description One try of a run that was tried again.
+         */
+        Attempt: {
+            /** Attempt */
+            attempt: number;
+            cause?: components["schemas"]["Cause"] | null;
+            /** Ended At */
+            ended_at?: string | null;
+            /** Peak Memory Mb */
+            peak_memory_mb?: number | null;
+            /** Reason */
+            reason?: string | null;
+            /** Started At */
+            started_at?: string | null;
+            state: components["schemas"]["RunState"];
+        };
+        /**
+         * Backfill
+         * @description A range that a job is run for.
+         */
+        Backfill: {
+            /**
+             * Bind
+             * @default {}
+             */
+            bind: {
+                [key: string]: string;
+            };
+            /** Concurrency */
+            concurrency: number;
+            /**
+             * Counts
+             * @description How many slots are in which state; states that none is in are left out.
+             * @default {}
+             */
+            counts: {
+                [key: string]: number;
+            };
+            /** Created At */
+            created_at?: string | null;
+            /** Ended At */
+            ended_at?: string | null;
+            /**
+             * Id
+             * @description Null for a dry run.
+             */
+            id?: string | null;
+            /**
+             * Job
+             * @description Lower-case letters, digits, '.', '_' and '-'; 1 to 63 characters
+             */
+            job: string;
+            /** Job Id */
+            job_id: string;
+            /**
+             * Parameters
+             * @default {}
+             */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /**
+             * Plan
+             * @description Each slot; only for a dry run.
+             * @default []
+             */
+            plan: components["schemas"]["BackfillRun"][];
+            /** Priority */
+            priority: number;
+            range?: components["schemas"]["Range"] | null;
+            /**
+             * Reason
+             * @description Why it waits or was cancelled, for people.
+             */
+            reason?: string | null;
+            reprocess: components["schemas"]["Reprocess"];
+            /** Requested By */
+            requested_by: string;
+            /** Reverse */
+            reverse: boolean;
+            slots?: components["schemas"]["Slots"] | null;
+            state: components["schemas"]["BackfillState"];
+            /**
+             * Total
+             * @description Slots, those that are skipped too.
+             */
+            total: number;
+            /** Version */
+            version: number;
+        };
+        /**
+         * BackfillCreate
+         * @description Run a job for a range: exactly one of ``slots`` and ``range``.
+         */
+        BackfillCreate: {
+            /**
+             * Bind
+             * @description Parameters that get the slot, as a clock in its time zone shows it: ``date``, ``datetime``,
+             *     or a format such as ``%Y-%m-%d``.
+             * @default {}
+             */
+            bind: {
+                [key: string]: string;
+            };
+            /**
+             * Concurrency
+             * @description Most of its runs that wait or run at once.
+             * @default 2
+             */
+            concurrency: number;
+            /**
+             * Dry Run
+             * @description Say what it would do, and make nothing.
+             * @default false
+             */
+            dry_run: boolean;
+            /**
+             * Parameters
+             * @description The same for every run.
+             * @default {}
+             */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /**
+             * Priority
+             * @description Scheduled runs have the job's, 0 unless it says otherwise, so they go first.
+             * @default -10
+             */
+            priority: number;
+            range?: components["schemas"]["Range"] | null;
+            /** @default none */
+            reprocess: components["schemas"]["Reprocess"];
+            /**
+             * Reverse
+             * @description Begin with the last.
+             * @default false
+             */
+            reverse: boolean;
+            slots?: components["schemas"]["Slots"] | null;
+            /**
+             * Version
+             * @description Null for the latest; it stays that one to the end.
+             */
+            version?: number | null;
+        };
+        /**
+         * BackfillRun
+         * @description One slot, or one value, of a backfill.
+         */
+        BackfillRun: {
+            /**
+             * Earlier Run Id
+             * @description The newest run of the same slot or parameters before the backfill.
+             */
+            earlier_run_id?: string | null;
+            /** @description How that stood when the backfill was asked for. */
+            earlier_state?: components["schemas"]["SlotState"] | null;
+            /** Parameters */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /**
+             * Position
+             * @description From 0, in order of the range.
+             */
+            position: number;
+            /**
+             * Run Id
+             * @description Its run, once there is one.
+             */
+            run_id?: string | null;
+            /** Slot */
+            slot?: string | null;
+            state: components["schemas"]["SlotState"];
+        };
+        /**
+         * BackfillState
+         * @description A backfill's life.
+         * @enum {string}
+         */
+        BackfillState: "running" | "ended" | "cancelled";
+        /**
          * Box
          * @description Which shares to list.
          * @enum {string}
@@ -1293,6 +1933,147 @@ export interface components {
          */
         Cause: "cell_error" | "memory" | "disk" | "timeout" | "cell_timeout" | "kernel_died" | "no_kernel" | "bad_input" | "refused" | "cancelled" | "lost" | "internal";
         /**
+         * CellChange
+         * @description A cell that is not the same in both.
+         */
+        CellChange: {
+            /**
+             * After
+             * @description Its index in the later one; null when it was removed.
+             */
+            after?: number | null;
+            /**
+             * Before
+             * @description Its index in the earlier notebook; null when it was added.
+             */
+            before?: number | null;
+            /** Cell Type */
+            cell_type: string;
+            change: components["schemas"]["Change"];
+            /**
+             * Lines
+             * @description Its source: each line begins with a space (the same in both), ``-`` (only in the earlier) or
+             *     ``+`` (only in the later); ``@@ … @@`` stands for lines that are left out.
+             * @default []
+             */
+            lines: string[];
+            /**
+             * Metadata
+             * @description Whether its metadata, such as its tags, differ too.
+             * @default false
+             */
+            metadata: boolean;
+        };
+        /**
+         * CellDifference
+         * @description A cell that is not the same in both notebooks, or showed something else.
+         */
+        CellDifference: {
+            /**
+             * Diff
+             * @description Lines of its source that differ, with those around them: ``+``, ``-``, a space, or ``@@``
+             *     before a gap. Empty when the source is the same.
+             * @default []
+             */
+            diff: string[];
+            /**
+             * Line
+             * @description Its first line.
+             * @default
+             */
+            line: string;
+            /**
+             * One
+             * @description Index in the first run's notebook, from 0; null for a cell that was added.
+             */
+            one?: number | null;
+            /**
+             * Other
+             * @description The same in the second's; null for one that was removed.
+             */
+            other?: number | null;
+            /**
+             * Output One
+             * @description What it showed, as short text.
+             * @default
+             */
+            output_one: string;
+            /**
+             * Output Other
+             * @default
+             */
+            output_other: string;
+            /**
+             * Outputs Differ
+             * @default false
+             */
+            outputs_differ: boolean;
+            /**
+             * Type
+             * @description ``code``, ``markdown`` or ``raw``.
+             */
+            type: string;
+        };
+        /**
+         * CellTime
+         * @description When a code cell ran, or how long it will probably take.
+         */
+        CellTime: {
+            /** Ended At */
+            ended_at?: string | null;
+            /**
+             * Expected S
+             * @description Median seconds of the same cell in the job's last runs that succeeded.
+             */
+            expected_s?: number | null;
+            /**
+             * Index
+             * @description Among all cells of the output notebook, from 0; null when it is not known.
+             */
+            index?: number | null;
+            /**
+             * Line
+             * @description Its first line.
+             * @default
+             */
+            line: string;
+            /**
+             * Number
+             * @description Among the code cells that run, from 1.
+             */
+            number: number;
+            /**
+             * Started At
+             * @description Null for one that has not run yet.
+             */
+            started_at?: string | null;
+        };
+        /**
+         * CellTimes
+         * @description When a run's cells ran, in their order; of a running one also those to come.
+         */
+        CellTimes: {
+            /** Cells */
+            cells: components["schemas"]["CellTime"][];
+            /**
+             * Left Out
+             * @description Cells that are not in ``cells``, because it has its limit.
+             * @default 0
+             */
+            left_out: number;
+            /**
+             * Total
+             * @description How many cells will run, as far as it is known.
+             */
+            total: number;
+        };
+        /**
+         * Change
+         * @description What became of a part.
+         * @enum {string}
+         */
+        Change: "added" | "removed" | "changed" | "moved";
+        /**
          * Column
          * @description One column of a dataset.
          */
@@ -1311,6 +2092,51 @@ export interface components {
             nullable: boolean;
             /** Type */
             type: string;
+        };
+        /**
+         * Comparison
+         * @description What differs between two runs.
+         */
+        Comparison: {
+            /**
+             * Artifacts
+             * @description SHA-256 of the files they left, by path.
+             */
+            artifacts: components["schemas"]["ValueDifference"][];
+            /** Cells */
+            cells: components["schemas"]["CellDifference"][];
+            /**
+             * Cells Same
+             * @description How many cells are the same in both.
+             */
+            cells_same: number;
+            /**
+             * Environment
+             * @description Version, image and its digest.
+             */
+            environment: components["schemas"]["ValueDifference"][];
+            /**
+             * Inputs
+             * @description SHA-256 of the files that their versions keep, by path.
+             */
+            inputs: components["schemas"]["ValueDifference"][];
+            /**
+             * Left Out
+             * @description What was not compared, and why.
+             * @default []
+             */
+            left_out: string[];
+            /**
+             * Measures
+             * @description ``seconds`` and ``peak_memory_mb``.
+             */
+            measures: components["schemas"]["NumberDifference"][];
+            /** Metrics */
+            metrics: components["schemas"]["NumberDifference"][];
+            one: components["schemas"]["Run"];
+            other: components["schemas"]["Run"];
+            /** Parameters */
+            parameters: components["schemas"]["ValueDifference"][];
         };
         /**
          * CrawlState
@@ -1499,6 +2325,35 @@ export interface components {
          */
         DeploymentState: "starting" | "ready" | "failed" | "stopping";
         /**
+         * Dimension
+         * @description Where the values of one parameter come from.
+         */
+        Dimension: {
+            /** High */
+            high?: number | null;
+            /** @default choice */
+            kind: components["schemas"]["Kind"];
+            /** Low */
+            low?: number | null;
+            /**
+             * Step
+             * @description Between two whole numbers; only for ``int``.
+             * @default 1
+             */
+            step: number;
+            /**
+             * Values
+             * @default []
+             */
+            values: unknown[];
+        };
+        /**
+         * Every
+         * @description Steps that clocks know.
+         * @enum {string}
+         */
+        Every: "hour" | "day";
+        /**
          * Experiment
          * @description An MLflow experiment the caller may see.
          */
@@ -1521,6 +2376,12 @@ export interface components {
          * @enum {string}
          */
         Follow: "latest" | "approved";
+        /**
+         * Goal
+         * @description Which value of the metric is best.
+         * @enum {string}
+         */
+        Goal: "min" | "max";
         /**
          * Gpu
          * @description One device, or one instance of a partitioned one.
@@ -1763,6 +2624,16 @@ export interface components {
             spec: components["schemas"]["ImageSpec"];
         };
         /**
+         * ImageChange
+         * @description The images that runs start from; null is the platform's default.
+         */
+        ImageChange: {
+            /** After */
+            after: string | null;
+            /** Before */
+            before: string | null;
+        };
+        /**
          * ImageSpec
          * @description What an image is made of.
          */
@@ -1882,6 +2753,16 @@ export interface components {
             path: string;
             /** Sha256 */
             sha256: string;
+        };
+        /**
+         * InputChange
+         * @description A file that is not the same in both.
+         */
+        InputChange: {
+            after?: components["schemas"]["Input"] | null;
+            before?: components["schemas"]["Input"] | null;
+            /** Path */
+            path: string;
         };
         /**
          * InputFile
@@ -2228,6 +3109,12 @@ export interface components {
          */
         KernelState: "queued" | "starting" | "running" | "stopping" | "ended" | "failed";
         /**
+         * Kind
+         * @description What a parameter is drawn from.
+         * @enum {string}
+         */
+        Kind: "choice" | "int" | "uniform" | "loguniform";
+        /**
          * LogChunk
          * @description A piece of a workload's log, from byte ``offset``.
          */
@@ -2247,6 +3134,12 @@ export interface components {
             /** Text */
             text: string;
         };
+        /**
+         * Method
+         * @description How a trial's parameters are chosen.
+         * @enum {string}
+         */
+        Method: "grid" | "random" | "optuna";
         /**
          * Model
          * @description A registered model and its versions, newest first.
@@ -2312,6 +3205,23 @@ export interface components {
             running: components["schemas"]["RunningUsage"][];
         };
         /**
+         * NumberDifference
+         * @description A number of two runs.
+         */
+        NumberDifference: {
+            /**
+             * Difference
+             * @description ``other - one``; null where one of them is missing.
+             */
+            difference?: number | null;
+            /** Name */
+            name: string;
+            /** One */
+            one?: number | null;
+            /** Other */
+            other?: number | null;
+        };
+        /**
          * Overlap
          * @description What becomes of a slot that is due while a run of the schedule is not over.
          * @enum {string}
@@ -2331,6 +3241,20 @@ export interface components {
             name: string;
             /** Version */
             version: string;
+        };
+        /** Page[BackfillRun] */
+        Page_BackfillRun_: {
+            /** Items */
+            items: components["schemas"]["BackfillRun"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /** Page[Backfill] */
+        Page_Backfill_: {
+            /** Items */
+            items: components["schemas"]["Backfill"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
         };
         /** Page[Build] */
         Page_Build_: {
@@ -2416,6 +3340,13 @@ export interface components {
             /** Next Cursor */
             next_cursor?: string | null;
         };
+        /** Page[Secret] */
+        Page_Secret_: {
+            /** Items */
+            items: components["schemas"]["Secret"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
         /** Page[Share] */
         Page_Share_: {
             /** Items */
@@ -2427,6 +3358,20 @@ export interface components {
         Page_Source_: {
             /** Items */
             items: components["schemas"]["Source"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /** Page[SweepTrial] */
+        Page_SweepTrial_: {
+            /** Items */
+            items: components["schemas"]["SweepTrial"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /** Page[Sweep] */
+        Page_Sweep_: {
+            /** Items */
+            items: components["schemas"]["Sweep"][];
             /** Next Cursor */
             next_cursor?: string | null;
         };
@@ -2477,6 +3422,16 @@ export interface components {
              */
             required: boolean;
             type: components["schemas"]["ParameterType"];
+        };
+        /**
+         * ParameterChange
+         * @description A parameter that is not the same in both.
+         */
+        ParameterChange: {
+            after?: components["schemas"]["Parameter"] | null;
+            before?: components["schemas"]["Parameter"] | null;
+            /** Name */
+            name: string;
         };
         /**
          * ParameterType
@@ -2625,6 +3580,41 @@ export interface components {
             used: number;
         };
         /**
+         * Range
+         * @description Values of one parameter: ``values``, or from ``start`` up to, not including, ``stop``.
+         */
+        Range: {
+            /** Parameter */
+            parameter: string;
+            /**
+             * Start
+             * @description A number, or a date for a parameter that is one.
+             */
+            start?: number | string | null;
+            /**
+             * Step
+             * @description Days, for dates; never 0.
+             * @default 1
+             */
+            step: number;
+            /**
+             * Stop
+             * @description Not included, as in Python's ``range``.
+             */
+            stop?: number | string | null;
+            /**
+             * Values
+             * @default []
+             */
+            values: unknown[];
+        };
+        /**
+         * Reprocess
+         * @description What becomes of a slot (or a set of parameters) that the job has run before.
+         * @enum {string}
+         */
+        Reprocess: "none" | "failed" | "all";
+        /**
          * Resources
          * @description Limits of one run.
          */
@@ -2675,6 +3665,11 @@ export interface components {
              */
             attempt: number;
             cause?: components["schemas"]["Cause"] | null;
+            /**
+             * Dropped At
+             * @description When retention deleted its output, log and artifacts.
+             */
+            dropped_at?: string | null;
             /** Ended At */
             ended_at?: string | null;
             /**
@@ -2777,6 +3772,25 @@ export interface components {
             version: number;
         };
         /**
+         * RunAgain
+         * @description Run a run again.
+         */
+        RunAgain: {
+            /**
+             * Latest
+             * @description With the job's latest version, not the one it ran with.
+             * @default false
+             */
+            latest: boolean;
+            /**
+             * Parameters
+             * @description Null for those it had; else only the ones that differ from them.
+             */
+            parameters?: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
          * RunCreate
          * @description Run a job now.
          */
@@ -2798,6 +3812,85 @@ export interface components {
              * @description Null for the latest.
              */
             version?: number | null;
+        };
+        /**
+         * RunFailure
+         * @description Where and why a run failed, for people: no control characters, nothing longer than a
+         *     screen or two.
+         */
+        RunFailure: {
+            cause?: components["schemas"]["Cause"] | null;
+            /**
+             * Cell
+             * @description Index in the output notebook, from 0; null when no cell is to blame.
+             */
+            cell?: number | null;
+            /**
+             * Error
+             * @description Exception and message.
+             * @default
+             */
+            error: string;
+            /**
+             * First Line
+             * @description Number of the first of them.
+             * @default 1
+             */
+            first_line: number;
+            /**
+             * Left Out
+             * @description What is not shown, and why.
+             * @default []
+             */
+            left_out: string[];
+            /**
+             * Line
+             * @description Line of the cell that raised, from 1.
+             */
+            line?: number | null;
+            /** Peak Memory Mb */
+            peak_memory_mb?: number | null;
+            /** Reason */
+            reason?: string | null;
+            /**
+             * Source
+             * @description Lines of the cell around that line, or its first.
+             * @default []
+             */
+            source: string[];
+            /**
+             * Traceback
+             * @default
+             */
+            traceback: string;
+        };
+        /**
+         * RunPoint
+         * @description A run in a chart of its job's.
+         */
+        RunPoint: {
+            /** Id */
+            id: string;
+            /**
+             * Metrics
+             * @default {}
+             */
+            metrics: {
+                [key: string]: number;
+            };
+            /**
+             * Queued At
+             * Format: date-time
+             */
+            queued_at: string;
+            /**
+             * Seconds
+             * @description From start to end; null for a run that has not both.
+             */
+            seconds?: number | null;
+            state: components["schemas"]["RunState"];
+            /** Version */
+            version: number;
         };
         /**
          * RunState
@@ -2917,6 +4010,28 @@ export interface components {
             version: number | components["schemas"]["Follow"];
         };
         /**
+         * SchedulePreview
+         * @description When a schedule would be due: the next ten slots.
+         */
+        SchedulePreview: {
+            /**
+             * Local
+             * @description The same slots as clocks show them in the schedule's time zone, with the offset.
+             * @default []
+             */
+            local: string[];
+            /**
+             * Slots
+             * @default []
+             */
+            slots: string[];
+            /**
+             * Text
+             * @description The schedule in words.
+             */
+            text: string;
+        };
+        /**
          * ScheduleState
          * @description A schedule and when it is due next.
          */
@@ -2986,6 +4101,37 @@ export interface components {
              * @default latest
              */
             version: number | components["schemas"]["Follow"];
+        };
+        /**
+         * Secret
+         * @description A secret of the caller's, without its value.
+         */
+        Secret: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Name */
+            name: string;
+            /**
+             * Updated At
+             * Format: date-time
+             * @description When its value was last set.
+             */
+            updated_at: string;
+        };
+        /**
+         * SecretCreate
+         * @description Keep a secret, or give the one of that name another value.
+         */
+        SecretCreate: {
+            /**
+             * Value
+             * Format: password
+             * @description Text of at least 4 characters and at most 64 KiB; it is never shown again.
+             */
+            value: string;
         };
         /**
          * Share
@@ -3133,6 +4279,46 @@ export interface components {
             items: components["schemas"]["Size"][];
         };
         /**
+         * SlotState
+         * @description How far a slot is; the names of runs' states mean what they mean there.
+         * @enum {string}
+         */
+        SlotState: "waiting" | "skipped" | "unmade" | "queued" | "running" | "succeeded" | "failed" | "cancelled" | "lost";
+        /**
+         * Slots
+         * @description Slots from ``start`` up to, but not including, ``end``: the job's own when neither ``cron``
+         *     nor ``every`` is given.
+         */
+        Slots: {
+            /**
+             * Cron
+             * @description Five fields, as in a schedule.
+             */
+            cron?: string | null;
+            /**
+             * End
+             * Format: date-time
+             * @description Not included.
+             */
+            end: string;
+            /**
+             * Every
+             * @description ``day``, ``hour``, or seconds of real time; the first slot is ``start``.
+             */
+            every?: components["schemas"]["Every"] | number | null;
+            /**
+             * Start
+             * Format: date-time
+             * @description Included. Without an offset: as clocks in ``timezone`` show it; a date is its midnight.
+             */
+            start: string;
+            /**
+             * Timezone
+             * @description IANA name; null for the schedule's, or UTC.
+             */
+            timezone?: string | null;
+        };
+        /**
          * Source
          * @description A place data lives: a database or a folder of files. Never carries its credentials.
          */
@@ -3168,6 +4354,194 @@ export interface components {
              */
             name: string;
             state: components["schemas"]["CrawlState"];
+        };
+        /**
+         * Sweep
+         * @description A search over a job's parameters.
+         */
+        Sweep: {
+            best?: components["schemas"]["SweepTrial"] | null;
+            /** Concurrency */
+            concurrency: number;
+            /**
+             * Counts
+             * @description How many trials are in which state; states that none is in are left out.
+             * @default {}
+             */
+            counts: {
+                [key: string]: number;
+            };
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Ended At */
+            ended_at?: string | null;
+            goal: components["schemas"]["Goal"];
+            /** Id */
+            id: string;
+            /**
+             * Job
+             * @description Lower-case letters, digits, '.', '_' and '-'; 1 to 63 characters
+             */
+            job: string;
+            /** Job Id */
+            job_id: string;
+            /** Max Failures */
+            max_failures?: number | null;
+            method: components["schemas"]["Method"];
+            /** Metric */
+            metric: string;
+            /**
+             * Parameters
+             * @default {}
+             */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /** Priority */
+            priority: number;
+            /**
+             * Reason
+             * @description Why it waits, stopped or was cancelled, for people.
+             */
+            reason?: string | null;
+            /** Requested By */
+            requested_by: string;
+            /** Seed */
+            seed: number;
+            /** Space */
+            space: {
+                [key: string]: components["schemas"]["Dimension"];
+            };
+            state: components["schemas"]["SweepState"];
+            /**
+             * Tracking Note
+             * @description Why there is none, for people.
+             */
+            tracking_note?: string | null;
+            /**
+             * Tracking Run Id
+             * @description MLflow's run above its runs.
+             */
+            tracking_run_id?: string | null;
+            /**
+             * Trials
+             * @description How many runs it will have.
+             */
+            trials: number;
+            /** Version */
+            version: number;
+        };
+        /**
+         * SweepCreate
+         * @description Search the parameters of a job.
+         */
+        SweepCreate: {
+            /**
+             * Concurrency
+             * @description Most of its runs that wait or run at once.
+             * @default 2
+             */
+            concurrency: number;
+            /**
+             * Experiment
+             * @description MLflow's experiment of the run above its runs; null for the first that a ``%%experiment``
+             *     of the notebook names, else the job's name.
+             */
+            experiment?: string | null;
+            /** @default min */
+            goal: components["schemas"]["Goal"];
+            /**
+             * Max Failures
+             * @description Failed trials after which no further one is begun; null for no limit.
+             */
+            max_failures?: number | null;
+            /** @default grid */
+            method: components["schemas"]["Method"];
+            /**
+             * Metric
+             * @description The ``%metric`` whose last value counts; a run without it is a failed trial.
+             */
+            metric: string;
+            /**
+             * Parameters
+             * @description The same for every run.
+             * @default {}
+             */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /**
+             * Priority
+             * @default -10
+             */
+            priority: number;
+            /**
+             * Seed
+             * @description The same seed draws the same random parameters.
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Space
+             * @description By parameter's name.
+             */
+            space: {
+                [key: string]: components["schemas"]["Dimension"];
+            };
+            /**
+             * Trials
+             * @description How many runs; null for the whole grid, which it has to be given for the other methods.
+             */
+            trials?: number | null;
+            /**
+             * Version
+             * @description Null for the latest; it stays that one to the end.
+             */
+            version?: number | null;
+        };
+        /**
+         * SweepState
+         * @description A sweep's life.
+         * @enum {string}
+         */
+        SweepState: "running" | "ended" | "stopped" | "cancelled";
+        /**
+         * SweepTrial
+         * @description One run of a sweep.
+         */
+        SweepTrial: {
+            /** Ended At */
+            ended_at?: string | null;
+            /**
+             * Number
+             * @description From 0, in the order they were begun.
+             */
+            number: number;
+            /**
+             * Parameters
+             * @description The searched ones.
+             */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /**
+             * Reason
+             * @description Why it counts as failed, for people.
+             */
+            reason?: string | null;
+            /** Run Id */
+            run_id: string;
+            /** Started At */
+            started_at?: string | null;
+            state: components["schemas"]["TrialState"];
+            /**
+             * Value
+             * @description Of the metric.
+             */
+            value?: number | null;
         };
         /**
          * Table
@@ -3228,6 +4602,12 @@ export interface components {
             /** User */
             user: string;
         };
+        /**
+         * TrialState
+         * @description How a trial stands: as its run does, but for one.
+         * @enum {string}
+         */
+        TrialState: "queued" | "running" | "succeeded" | "no_metric" | "failed" | "cancelled" | "lost";
         /**
          * UsageBy
          * @description What a report adds up by.
@@ -3308,6 +4688,65 @@ export interface components {
             type: string;
         };
         /**
+         * ValueDifference
+         * @description A named value of two runs; a side that has none is null.
+         */
+        ValueDifference: {
+            /** Name */
+            name: string;
+            /** One */
+            one?: unknown;
+            /** Other */
+            other?: unknown;
+            /** Same */
+            same: boolean;
+        };
+        /**
+         * VersionDiff
+         * @description How one version of a job differs from another.
+         */
+        VersionDiff: {
+            /** After */
+            after: number;
+            /** Before */
+            before: number;
+            /**
+             * Cells
+             * @description In the order of the later notebook; removed ones stand where they were.
+             * @default []
+             */
+            cells: components["schemas"]["CellChange"][];
+            /**
+             * Cut
+             * @description Whether lines were left out because there are too many.
+             * @default false
+             */
+            cut: boolean;
+            /** @description Null when it is the same. */
+            image?: components["schemas"]["ImageChange"] | null;
+            /**
+             * Inputs
+             * @default []
+             */
+            inputs: components["schemas"]["InputChange"][];
+            /**
+             * Metadata
+             * @description Whether the notebook's own metadata differ, such as its kernel.
+             * @default false
+             */
+            metadata: boolean;
+            /**
+             * Parameters
+             * @default []
+             */
+            parameters: components["schemas"]["ParameterChange"][];
+            /**
+             * Same
+             * @description Whether they run the same: their digests are equal.
+             */
+            same: boolean;
+        };
+        /**
          * Visibility
          * @description Who may see an object besides its owner and the administrators.
          * @enum {string}
@@ -3373,6 +4812,105 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_backfill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                backfill_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backfill"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    cancel_backfill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                backfill_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backfill"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_backfill_runs: {
+        parameters: {
+            query?: {
+                state?: components["schemas"]["SlotState"] | null;
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                backfill_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_BackfillRun_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_builds: {
         parameters: {
             query?: {
@@ -4329,6 +5867,39 @@ export interface operations {
             };
         };
     };
+    preview_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Schedule"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePreview"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     get_job: {
         parameters: {
             query?: never;
@@ -4424,6 +5995,89 @@ export interface operations {
             };
         };
     };
+    list_backfills: {
+        parameters: {
+            query?: {
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Backfill_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    create_backfill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Send the same key again to repeat a create harmlessly */
+                "idempotency-key"?: string | null;
+            };
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackfillCreate"];
+            };
+        };
+        responses: {
+            /** @description What a dry run would have made */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backfill"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backfill"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_job_runs: {
         parameters: {
             query?: {
@@ -4499,6 +6153,114 @@ export interface operations {
             };
         };
     };
+    get_job_series: {
+        parameters: {
+            query?: {
+                /** @description Most runs to return */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunPoint"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_sweeps: {
+        parameters: {
+            query?: {
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Sweep_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    create_sweep: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Send the same key again to repeat a create harmlessly */
+                "idempotency-key"?: string | null;
+            };
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SweepCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sweep"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_job_versions: {
         parameters: {
             query?: {
@@ -4522,6 +6284,167 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_JobVersion_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_job_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobVersion"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    approve_job_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobVersion"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    withdraw_job_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    diff_job_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                version: number;
+                other: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionDiff"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_job_version_notebook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
                 };
             };
             /** @description Validation Error */
@@ -4818,6 +6741,110 @@ export interface operations {
             };
         };
     };
+    run_again: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Send the same key again to repeat a create harmlessly */
+                "idempotency-key"?: string | null;
+            };
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunAgain"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_run_artifact: {
+        parameters: {
+            query?: {
+                /** @description Show text, PNG and HTML in place, where they can do nothing */
+                view?: boolean;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_run_attempts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Attempt"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     cancel_run: {
         parameters: {
             query?: never;
@@ -4849,11 +6876,107 @@ export interface operations {
             };
         };
     };
+    get_run_cells: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CellTimes"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    compare_runs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+                other: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_run_failure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunFailure"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     get_run_logs: {
         parameters: {
             query?: {
                 /** @description First byte of the log to return */
                 offset?: number;
+                /** @description One of its attempts; left out for the last */
+                attempt?: number | null;
             };
             header?: never;
             path: {
@@ -4885,7 +7008,10 @@ export interface operations {
     };
     get_run_notebook: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description One of its attempts; left out for the last */
+                attempt?: number | null;
+            };
             header?: never;
             path: {
                 run_id: string;
@@ -4918,7 +7044,10 @@ export interface operations {
     };
     get_run_notebook_html: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description One of its attempts; left out for the last */
+                attempt?: number | null;
+            };
             header?: never;
             path: {
                 run_id: string;
@@ -4935,6 +7064,106 @@ export interface operations {
                 content: {
                     "text/html": string;
                 };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_secrets: {
+        parameters: {
+            query?: {
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Secret_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    put_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description capital letters, digits and '_', a letter first; 1 to 63 characters */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecretCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    delete_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description capital letters, digits and '_', a letter first; 1 to 63 characters */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Validation Error */
             422: {
@@ -5219,6 +7448,104 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Table"];
                     "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_sweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sweep_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sweep"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    cancel_sweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sweep_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sweep"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_sweep_trials: {
+        parameters: {
+            query?: {
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                sweep_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_SweepTrial_"];
                 };
             };
             /** @description Validation Error */

@@ -1,19 +1,15 @@
 import { Dialog, showDialog } from '@jupyterlab/apputils';
-import { copyIcon } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
 
 import type { Image, ImageVersion, Principal } from '../api/types';
 import { Chip } from '../ui/chip';
 import { usePerijove } from '../ui/context';
-import { IconButton } from '../ui/iconButton';
+import { Digest } from '../ui/digest';
 import { Moment } from '../ui/moment';
 import { Section } from '../ui/page';
 import { DataTable } from '../ui/table';
 import { approve, retire, rollBack } from './requests';
 import { mayChange, mayRollBack, sizeOf, standingOf } from './standing';
-
-/** Characters of a digest that tell versions apart. */
-const SHORT = 12;
 
 interface IVersionsProps {
   image: Image;
@@ -88,23 +84,6 @@ export function Versions(props: IVersionsProps): ReactElement {
         </button>
       )}
     </Section>
-  );
-}
-
-function Digest({ digest }: { digest?: string | null }): ReactElement {
-  const { actions, trans } = usePerijove();
-  if (!digest) {
-    return <>–</>;
-  }
-  return (
-    <span className="pj-Digest">
-      <code title={digest}>{digest.replace('sha256:', '').slice(0, SHORT)}</code>
-      <IconButton
-        icon={copyIcon}
-        label={trans.__('Copy the digest')}
-        onClick={() => actions.copy(digest)}
-      />
-    </span>
   );
 }
 

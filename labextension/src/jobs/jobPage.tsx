@@ -1,58 +1,110 @@
 import { Dialog, showDialog } from '@jupyterlab/apputils';
-import { useState, type ReactElement } from 'react';
+import { useState, type ReactElement, type ReactNode } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
-import type { Job, Run } from '../api/types';
+import type { Job, Principal } from '../api/types';
+import { Caller } from '../images/caller';
 import { Chip } from '../ui/chip';
 import { usePerijove } from '../ui/context';
-import { STEP } from '../ui/list';
-import { duration, Moment } from '../ui/moment';
+import { Moment } from '../ui/moment';
 import { Facts, Loaded, PageFrame, Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
-import { Empty, Failure, Skeleton } from '../ui/states';
 import { sharedWith } from '../ui/sharing';
-import { DataTable } from '../ui/table';
+import { bytesWords } from '../ui/size';
+import { Empty, Failure } from '../ui/states';
+import { editJob } from './jobForm';
+import { Runs } from './jobRuns';
+import { limitWords } from './limits';
 import { ParameterList } from './parameters';
-import { Progress } from './progress';
-import { deleteJob, getJob, listRuns, updateJob } from './requests';
+import { deleteJob, getJob, previewSchedule, updateJob } from './requests';
 import { runJob } from './runForm';
-import { asked } from './schedule';
+import { asked, followWords, kindWords } from './scheduleDraft';
 import { When } from './tab';
+import { Versions } from './versions';
 
-/** A job's own page: schedule, parameters and runs. */
+/** A job's own page: when it runs, its runs and its versions. */
 export function JobPage({ id }: { id: string }): ReactElement {
-  const { api } = usePerijove();
-  const [deleted, setDeleted] = useState(false);
-  const job = usePolled(`job/${id}`, () => getJob(api, id), { isLast: () => deleted });
+  const { api, trans } = usePerijove();
+  const [deleted, setDeleted] = useState<string>();
+  const job = usePolled(`job/${id}`, () => getJob(api, id));
+  if (deleted !== undefined) {
+    return (
+      <PageFrame kind={trans.__('Job')} title={deleted}>
+        <Empty title={trans.__('%1 is deleted', deleted)} />
+      </PageFrame>
+    );
+  }
   return (
-    <Loaded polled={job}>
-      {data => (
-        <JobDetail
-          job={data}
-          deleted={deleted}
-          onChange={job.refresh}
-          onDelete={() => setDeleted(true)}
-        />
+    <Caller>
+      {caller => (
+        <Loaded polled={job}>
+          {data => (
+            <JobDetail
+              job={data}
+              caller={caller}
+              onChange={job.refresh}
+              onDelete={() => setDeleted(data.name)}
+            />
+          )}
+        </Loaded>
       )}
-    </Loaded>
+    </Caller>
   );
 }
 
 interface IDetailProps {
   job: Job;
-  deleted: boolean;
+  caller: Principal;
   onChange: () => void;
   onDelete: () => void;
 }
 
-function JobDetail({ job, deleted, onChange, onDelete }: IDetailProps): ReactElement {
-  const perijove = usePerijove();
-  const { api, trans } = perijove;
+function JobDetail({ job, caller, onChange, onDelete }: IDetailProps): ReactElement {
+  const { trans } = usePerijove();
   const [refusal, setRefusal] = useState<IProblem>();
   const act = (change: Promise<unknown>): void => {
     setRefusal(undefined);
     change.then(onChange, (error: unknown) => setRefusal(asProblem(error)));
   };
+  // The API lets only these run and change it: its runs act as its owner.
+  const mine = caller.admin || job.owner === caller.name;
+  return (
+    <PageFrame
+      kind={trans.__('Job')}
+      title={job.name}
+      chip={
+        <Chip state={job.last_run?.state ?? 'never'} title={job.last_run?.reason ?? undefined} />
+      }
+      facts={[job.owner, sharedWith(job, trans), trans.__('version %1', job.latest.version)].join(
+        ' · '
+      )}
+      actions={mine && <Actions job={job} act={act} onDelete={onDelete} />}
+    >
+      {refusal && <Failure problem={refusal} />}
+      <Overview job={job} />
+      <Runs job={job} />
+      <Versions job={job} mine={mine} act={act} />
+      {job.latest.parameters.length > 0 && (
+        <Section title={trans.__('Parameters')}>
+          <ParameterList parameters={job.latest.parameters} />
+        </Section>
+      )}
+    </PageFrame>
+  );
+}
+
+function Actions({
+  job,
+  act,
+  onDelete
+}: {
+  job: Job;
+  act: (change: Promise<unknown>) => void;
+  onDelete: () => void;
+}): ReactElement {
+  const perijove = usePerijove();
+  const { api, trans } = perijove;
+  const { schedule } = job;
   const remove = async (): Promise<void> => {
     const { button } = await showDialog({
       title: trans.__('Delete %1?', job.name),
@@ -64,126 +116,86 @@ function JobDetail({ job, deleted, onChange, onDelete }: IDetailProps): ReactEle
       onDelete();
     }
   };
-  const { schedule } = job;
   return (
-    <PageFrame
-      kind={trans.__('Job')}
-      title={job.name}
-      chip={<Chip state={job.last_run?.state ?? 'never'} />}
-      facts={`${job.owner} · ${sharedWith(job, trans)} · ${trans.__('version %1', job.latest.version)}`}
-      actions={
-        !deleted && (
-          <>
-            <button className="pj-Button" onClick={() => act(remove())}>
-              {trans.__('Delete…')}
-            </button>
-            {schedule && (
-              <button
-                className="pj-Button"
-                onClick={() =>
-                  act(
-                    updateJob(api, job.id, {
-                      schedule: { ...asked(schedule), paused: !schedule.paused },
-                      unschedule: false
-                    })
-                  )
-                }
-              >
-                {schedule.paused ? trans.__('Resume schedule') : trans.__('Pause schedule')}
-              </button>
-            )}
-            <button className="pj-Button pj-mod-primary" onClick={() => void runJob(perijove, job)}>
-              {trans.__('Run…')}
-            </button>
-          </>
-        )
-      }
-    >
-      {deleted && <Empty title={trans.__('%1 is deleted', job.name)} />}
-      {refusal && <Failure problem={refusal} />}
-      <Facts
-        facts={[
-          [trans.__('Next run'), <When key="when" job={job} />],
-          ...(schedule
-            ? ([
-                [trans.__('Schedule'), <code key="cron">{schedule.cron}</code>],
-                [trans.__('Time zone'), schedule.timezone]
-              ] as [string, ReactElement | string][])
-            : []),
-          [trans.__('Notebook'), job.latest.path || '–'],
-          ...(job.latest.image
-            ? ([[trans.__('Image'), job.latest.image]] as [string, string][])
-            : []),
-          [trans.__('Promoted'), <Moment key="at" at={job.latest.created_at} />]
-        ]}
-      />
-      <Runs job={job} />
-      {job.latest.parameters.length > 0 && (
-        <Section title={trans.__('Parameters')}>
-          <ParameterList parameters={job.latest.parameters} />
-        </Section>
+    <>
+      <button className="pj-Button" onClick={() => act(remove())}>
+        {trans.__('Delete…')}
+      </button>
+      {schedule && (
+        <button
+          className="pj-Button"
+          onClick={() =>
+            act(
+              updateJob(api, job.id, {
+                schedule: { ...asked(schedule), paused: !schedule.paused },
+                unschedule: false
+              })
+            )
+          }
+        >
+          {schedule.paused ? trans.__('Resume schedule') : trans.__('Pause schedule')}
+        </button>
       )}
-    </PageFrame>
+      <button className="pj-Button" onClick={() => act(editJob(perijove, job))}>
+        {trans.__('Edit schedule and limits…')}
+      </button>
+      <button className="pj-Button pj-mod-primary" onClick={() => void runJob(perijove, job)}>
+        {trans.__('Run…')}
+      </button>
+    </>
   );
 }
 
-function Runs({ job }: { job: Job }): ReactElement {
-  const { actions, api, trans } = usePerijove();
-  const [limit, setLimit] = useState(STEP);
-  const { data, problem, refresh } = usePolled(
-    `job/${job.id}/runs?limit=${limit}`,
-    () => listRuns(api, job.id, limit),
-    { interval: 3000 }
+/** When it runs, what it runs in, and what its runs may use. */
+function Overview({ job }: { job: Job }): ReactElement {
+  const { trans } = usePerijove();
+  const { latest, schedule } = job;
+  const facts: [string, ReactNode][] = [
+    [trans.__('Next run'), <When key="when" job={job} />],
+    [
+      trans.__('Schedule'),
+      schedule ? <ScheduleWords key="words" job={job} /> : trans.__('only by hand')
+    ]
+  ];
+  if (schedule) {
+    facts.push([trans.__('It runs'), followWords(schedule.version, trans)]);
+  }
+  facts.push(
+    [trans.__('Image'), latest.image ?? trans.__("the platform's")],
+    ...limitWords(job.resources, job.policy, trans),
+    [trans.__('Notebook'), latest.path || '–']
   );
-  return (
-    <Section title={trans.__('Runs')}>
-      {problem && <Failure problem={problem} onRetry={refresh} />}
-      {!data && !problem && <Skeleton rows={4} />}
-      {data?.items.length === 0 && (
-        <Empty title={trans.__('Not run yet')} code={`%job run ${job.name}`}>
-          {trans.__('Press Run, or paste this into a notebook:')}
-        </Empty>
-      )}
-      {!!data?.items.length && (
-        <DataTable<Run>
-          label={trans.__('Runs of %1', job.name)}
-          rows={data.items}
-          rowKey={run => run.id}
-          onOpen={run =>
-            actions.open({ kind: 'run', id: run.id, title: `${run.job} · ${trans.__('run')}` })
-          }
-          columns={[
-            {
-              name: trans.__('State'),
-              cell: run => <Chip state={run.state} title={run.reason ?? undefined} />
-            },
-            { name: trans.__('Progress'), cell: run => <Progress run={run} /> },
-            { name: trans.__('Queued'), cell: run => <Moment at={run.queued_at} /> },
-            {
-              name: trans.__('Took'),
-              numeric: true,
-              cell: run => run.started_at && duration(run.started_at, run.ended_at, trans)
-            },
-            { name: trans.__('Version'), numeric: true, cell: run => run.version },
-            {
-              name: trans.__('Parameters'),
-              cell: run =>
-                Object.entries(run.parameters)
-                  .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
-                  .join(', ')
-            },
-            {
-              name: trans.__('By'),
-              cell: run => (run.trigger === 'schedule' ? trans.__('schedule') : run.requested_by)
-            }
-          ]}
-        />
-      )}
-      {data?.next_cursor && (
-        <button className="pj-Button" onClick={() => setLimit(limit + STEP)}>
-          {trans.__('Show more')}
-        </button>
-      )}
-    </Section>
+  if (latest.inputs.length > 0) {
+    const total = latest.inputs.reduce((sum, { bytes }) => sum + bytes, 0);
+    facts.push([
+      trans.__('Files'),
+      <span key="files" title={latest.inputs.map(({ path }) => path).join('\n')}>
+        {trans._n('%1 file', '%1 files', latest.inputs.length)} · {bytesWords(total)}
+      </span>
+    ]);
+  }
+  facts.push([trans.__('Promoted'), <Moment key="at" at={latest.created_at} />]);
+  return <Facts facts={facts} />;
+}
+
+/** A schedule in words, as the API says it; until then what it is made of. */
+function ScheduleWords({ job }: { job: Job }): ReactElement {
+  const { api, trans } = usePerijove();
+  const schedule = job.schedule && asked(job.schedule);
+  const question = JSON.stringify(schedule);
+  const { data, problem } = usePolled(
+    `schedule ${question}`,
+    async () => (schedule ? await previewSchedule(api, { ...schedule, parameters: {} }) : null),
+    { isLast: () => true }
+  );
+  const code = schedule?.cron ? `${schedule.cron} · ${schedule.timezone}` : undefined;
+  if (data) {
+    return <span title={code}>{data.text}</span>;
+  }
+  // Such as for who may not see the jobs that it follows.
+  return schedule && problem && !code ? (
+    <>{kindWords(schedule, trans)}</>
+  ) : (
+    <code>{code ?? '…'}</code>
   );
 }

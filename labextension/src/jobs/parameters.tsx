@@ -3,8 +3,9 @@ import type { ReactElement } from 'react';
 import type { IProblem } from '../api/requests';
 import type { Parameter } from '../api/types';
 import { usePerijove } from '../ui/context';
-import { Field } from '../ui/form';
-import { toRaw, type Raw } from './values';
+import { Field, type IFieldAttributes } from '../ui/form';
+import { SecretInput } from './secrets';
+import { AS_JSON, CHOSEN, isComputed, type Raw } from './values';
 
 interface IParameterFieldsProps {
   /** Where the values are in the request, such as `schedule.parameters`. */
@@ -20,24 +21,30 @@ export function ParameterFields(props: IParameterFieldsProps): ReactElement {
   const { field, parameters, problem, value, onChange } = props;
   return (
     <>
-      {parameters.map(parameter => (
-        <Field
-          key={parameter.name}
-          name={`${field}.${parameter.name}`}
-          label={parameter.name}
-          help={<Help parameter={parameter} />}
-          problem={problem}
-        >
-          {attributes => (
-            <ParameterInput
-              attributes={attributes}
-              parameter={parameter}
-              value={value[parameter.name] ?? ''}
-              onChange={raw => onChange({ ...value, [parameter.name]: raw })}
-            />
-          )}
-        </Field>
-      ))}
+      {parameters.map(parameter => {
+        const input = {
+          parameter,
+          value: value[parameter.name] ?? (parameter.nullable ? null : ''),
+          onChange: (raw: Raw) => onChange({ ...value, [parameter.name]: raw })
+        };
+        return (
+          <Field
+            key={parameter.name}
+            name={`${field}.${parameter.name}`}
+            label={parameter.name}
+            help={<Help parameter={parameter} />}
+            problem={problem}
+          >
+            {attributes =>
+              parameter.nullable && !isChosen(parameter) ? (
+                <Nullable attributes={attributes} {...input} />
+              ) : (
+                <ParameterInput attributes={attributes} {...input} />
+              )
+            }
+          </Field>
+        );
+      })}
     </>
   );
 }
@@ -48,74 +55,117 @@ export function ParameterList({ parameters }: { parameters: Parameter[] }): Reac
   return (
     <ul className="pj-Parameters" aria-label={trans.__('Parameters')}>
       {parameters.map(parameter => (
-        <li key={parameter.name} title={parameter.help}>
+        <li key={parameter.name}>
           <code>{parameter.name}</code>
-          <span className="pj-Parameters-type">{parameter.type}</span>
-          <span className="pj-Parameters-default">
-            {parameter.required ? trans.__('required') : JSON.stringify(parameter.default ?? null)}
+          <span className="pj-Parameters-type">{typeWords(parameter)}</span>
+          <span className="pj-Parameters-help" title={parameter.help}>
+            {parameter.help}
           </span>
+          <Default parameter={parameter} />
         </li>
       ))}
     </ul>
   );
 }
 
-function Help({ parameter }: { parameter: Parameter }): ReactElement {
+function Default({ parameter }: { parameter: Parameter }): ReactElement {
   const { trans } = usePerijove();
-  const fallback = parameter.required
-    ? trans.__('required')
-    : trans.__('default %1', JSON.stringify(parameter.default ?? null));
-  return <>{[parameter.help, parameter.type, fallback].filter(Boolean).join(' · ')}</>;
+  if (parameter.required || isComputed(parameter)) {
+    return (
+      <span className="pj-Parameters-type pj-Parameters-default">
+        {parameter.required ? trans.__('required') : trans.__('computed')}
+      </span>
+    );
+  }
+  const text = shown(parameter.default);
+  return (
+    <code className="pj-Parameters-default" title={text}>
+      {text}
+    </code>
+  );
 }
 
-function ParameterInput({
-  attributes,
-  parameter,
-  value,
-  onChange
-}: {
-  attributes: { id: string };
+function Help({ parameter }: { parameter: Parameter }): ReactElement {
+  const { trans } = usePerijove();
+  const usual = parameter.required
+    ? trans.__('required')
+    : isComputed(parameter)
+      ? trans.__('left empty, the notebook computes it')
+      : trans.__('default %1', shown(parameter.default));
+  return <>{[parameter.help, typeWords(parameter), usual].filter(Boolean).join(' · ')}</>;
+}
+
+/** A default as Python writes it, where JSON differs most. */
+function shown(value: unknown): string {
+  return value === null || value === undefined ? 'None' : JSON.stringify(value);
+}
+
+function typeWords({ type, nullable }: Parameter): string {
+  return nullable ? `${type} | None` : type;
+}
+
+/** Whether no value is one of the choices, so that it needs no tick of its own. */
+function isChosen(parameter: Parameter): boolean {
+  return CHOSEN.has(parameter.type) || parameter.type === 'bool';
+}
+
+interface IInputProps {
+  attributes: IFieldAttributes;
   parameter: Parameter;
   value: Raw;
   onChange: (raw: Raw) => void;
-}): ReactElement {
+}
+
+/** An input, and a tick for no value at all. */
+function Nullable({ attributes, parameter, value, onChange }: IInputProps): ReactElement {
   const { trans } = usePerijove();
-  if (typeof value === 'boolean') {
-    return (
-      <input
-        {...attributes}
-        type="checkbox"
-        checked={value}
-        onChange={({ target }) => onChange(target.checked)}
-      />
-    );
+  return (
+    <div className="pj-Nullable">
+      <ParameterInput {...{ attributes, parameter, value, onChange }} />
+      <label className="pj-Check">
+        <input
+          type="checkbox"
+          aria-label={trans.__('No value for %1', parameter.name)}
+          checked={value === null}
+          onChange={({ target }) => onChange(target.checked ? null : '')}
+        />
+        {trans.__('None')}
+      </label>
+    </div>
+  );
+}
+
+function ParameterInput(props: IInputProps): ReactElement {
+  const { attributes, parameter, value, onChange } = props;
+  switch (parameter.type) {
+    case 'bool':
+      return <BoolInput {...props} />;
+    case 'choice':
+      return <ChoiceInput {...props} />;
+    case 'secret':
+      return (
+        <SecretInput
+          attributes={attributes}
+          value={typeof value === 'string' ? value : null}
+          nullable={parameter.nullable}
+          onChange={onChange}
+        />
+      );
   }
-  if (parameter.type === 'choice') {
-    return (
-      <select
-        {...attributes}
-        className="pj-Input"
-        value={value}
-        onChange={({ target }) => onChange(target.value)}
-      >
-        {!value && <option value="">{trans.__('Choose…')}</option>}
-        {parameter.nullable && <option value="null">{trans.__('None')}</option>}
-        {parameter.choices.map(choice => (
-          <option key={String(toRaw(parameter, choice))} value={String(toRaw(parameter, choice))}>
-            {String(choice)}
-          </option>
-        ))}
-      </select>
-    );
-  }
-  if (['list', 'dict', 'any'].includes(parameter.type)) {
+  const text = typeof value === 'string' ? value : '';
+  const common = {
+    ...attributes,
+    disabled: value === null,
+    spellCheck: false,
+    value: text
+  };
+  if (AS_JSON.has(parameter.type)) {
     return (
       <textarea
-        {...attributes}
+        {...common}
         className="pj-Input pj-mod-code"
-        rows={2}
-        spellCheck={false}
-        value={value}
+        rows={text.length > 60 || text.includes('\n') ? 4 : 2}
+        placeholder={{ list: '["a", "b"]', dict: '{"a": 1}' }[parameter.type as string]}
         onChange={({ target }) => onChange(target.value)}
       />
     );
@@ -123,13 +173,79 @@ function ParameterInput({
   const number = parameter.type === 'int' || parameter.type === 'float';
   return (
     <input
-      {...attributes}
-      className="pj-Input"
-      type={parameter.type === 'date' ? 'date' : 'text'}
+      {...common}
+      className={`pj-Input ${number ? 'pj-mod-number' : ''}`}
+      type={inputType(parameter)}
+      step={parameter.type === 'datetime' ? 1 : undefined}
       inputMode={number ? 'decimal' : undefined}
-      spellCheck={false}
-      value={value}
+      autoComplete="off"
       onChange={({ target }) => onChange(target.value)}
     />
+  );
+}
+
+/** A moment as the browser's own picker knows it: without an offset, to the second. */
+const LOCAL = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/;
+
+function inputType({ type, default: usual }: Parameter): string {
+  if (type === 'date') {
+    return 'date';
+  }
+  // By the default, not by what is typed: an input must not turn into another one.
+  const pickable = typeof usual !== 'string' || LOCAL.test(usual);
+  return type === 'datetime' && pickable ? 'datetime-local' : 'text';
+}
+
+/** A box to tick, or a choice where neither yes nor no is the default. */
+function BoolInput({ attributes, parameter, value, onChange }: IInputProps): ReactElement {
+  const { trans } = usePerijove();
+  if (typeof parameter.default === 'boolean' && !parameter.nullable) {
+    return (
+      <input
+        {...attributes}
+        type="checkbox"
+        checked={value === true}
+        onChange={({ target }) => onChange(target.checked)}
+      />
+    );
+  }
+  return (
+    <select
+      {...attributes}
+      className="pj-Input"
+      value={String(value)}
+      onChange={({ target }) =>
+        onChange(target.value === 'null' ? null : target.value && target.value === 'true')
+      }
+    >
+      {!parameter.nullable && (
+        <option value="">
+          {isComputed(parameter) ? trans.__('As the notebook computes it') : trans.__('Choose…')}
+        </option>
+      )}
+      {parameter.nullable && <option value="null">{trans.__('None')}</option>}
+      <option value="true">{trans.__('Yes')}</option>
+      <option value="false">{trans.__('No')}</option>
+    </select>
+  );
+}
+
+function ChoiceInput({ attributes, parameter, value, onChange }: IInputProps): ReactElement {
+  const { trans } = usePerijove();
+  return (
+    <select
+      {...attributes}
+      className="pj-Input"
+      value={value === null ? 'null' : String(value)}
+      onChange={({ target }) => onChange(target.value === 'null' ? null : target.value)}
+    >
+      {value === '' && <option value="">{trans.__('Choose…')}</option>}
+      {parameter.nullable && <option value="null">{trans.__('None')}</option>}
+      {parameter.choices.map(choice => (
+        <option key={JSON.stringify(choice)} value={JSON.stringify(choice)}>
+          {String(choice)}
+        </option>
+      ))}
+    </select>
   );
 }

@@ -1,4 +1,4 @@
-import type { Job, Parameter, Run } from '../api/types';
+import type { Job, JobVersion, Parameter, Run } from '../api/types';
 import type { IPerijove } from '../tokens';
 import { showForm } from '../ui/form';
 import { ParameterFields } from './parameters';
@@ -8,23 +8,32 @@ import { initialRaw, parseValues } from './values';
 /**
  * Ask for a job's parameters, run it, and open the run.
  *
- * @param job - Its latest version is run.
  * @param values - What to start from instead of the defaults, such as an earlier run's.
+ * @param version - The version to run; without it, the latest.
  */
 export async function runJob(
   perijove: IPerijove,
   job: Job,
-  values?: Record<string, unknown>
+  values?: Record<string, unknown>,
+  version?: JobVersion
 ): Promise<void> {
   const { actions, api, trans } = perijove;
-  const parameters: Parameter[] = job.latest.parameters;
+  const parameters: Parameter[] = (version ?? job.latest).parameters;
   const run = await showForm<{ raw: ReturnType<typeof initialRaw> }, Run>(perijove, {
-    title: trans.__('Run %1', job.name),
+    title: version
+      ? trans.__('Run version %2 of %1', job.name, version.version)
+      : trans.__('Run %1', job.name),
     accept: trans.__('Run'),
     initial: { raw: initialRaw(parameters, values) },
     names: parameters.map(({ name }) => `parameters.${name}`),
     submit: ({ raw }, key) =>
-      createRun(api, job.id, parseValues(parameters, raw, 'parameters', trans), key),
+      createRun(
+        api,
+        job.id,
+        parseValues(parameters, raw, 'parameters', trans),
+        key,
+        version?.version
+      ),
     Fields: ({ value, onChange, problem }) =>
       parameters.length > 0 ? (
         <ParameterFields

@@ -1,8 +1,8 @@
 import { runIcon } from '@jupyterlab/ui-components';
 import { useState, type ReactElement } from 'react';
 
-import type { Job } from '../api/types';
-import { Chip } from '../ui/chip';
+import type { Job, RunState } from '../api/types';
+import { Chip, stateWord } from '../ui/chip';
 import { usePerijove } from '../ui/context';
 import { IconButton } from '../ui/iconButton';
 import { List, Row, STEP } from '../ui/list';
@@ -12,18 +12,26 @@ import { Empty } from '../ui/states';
 import { TabFrame } from '../ui/tabFrame';
 import { listJobs } from './requests';
 import { runJob } from './runForm';
+import { kindWords } from './scheduleDraft';
+import { StateFilter } from './stateFilter';
 
 /** The Jobs tab: what runs without anyone watching, and promoting the next one. */
 export function JobsTab(): ReactElement {
   const { actions, api, trans } = usePerijove();
   const [words, setWords] = useState('');
+  const [state, setState] = useState<RunState | null>(null);
   const [limit, setLimit] = useState(STEP);
-  const jobs = usePolled(`jobs?q=${words}&limit=${limit}`, () => listJobs(api, words, limit));
+  const jobs = usePolled(`jobs?q=${words}&state=${state ?? ''}&limit=${limit}`, () =>
+    listJobs(api, words, limit, state)
+  );
   return (
     <TabFrame
       search={trans.__('Search jobs')}
       onSearch={setWords}
       onRefresh={jobs.refresh}
+      filter={
+        <StateFilter label={trans.__('State of the last run')} value={state} onChange={setState} />
+      }
       primary={{
         label: trans.__('Promote notebook…'),
         hint: trans.__('Turn the open notebook into a job'),
@@ -35,20 +43,27 @@ export function JobsTab(): ReactElement {
         polled={jobs}
         limit={limit}
         onMore={setLimit}
-        empty={
-          words ? (
-            <Empty title={trans.__('No job matches “%1”', words)} />
-          ) : (
-            <Empty title={trans.__('No jobs yet')} code="%promote">
-              {trans.__(
-                'A job is a notebook that runs by itself. Open one and press Promote, or run this in it:'
-              )}
-            </Empty>
-          )
-        }
+        empty={<None words={words} state={state} />}
         render={job => <JobRow key={job.id} job={job} />}
       />
     </TabFrame>
+  );
+}
+
+function None({ words, state }: { words: string; state: RunState | null }): ReactElement {
+  const { trans } = usePerijove();
+  if (words) {
+    return <Empty title={trans.__('No job matches “%1”', words)} />;
+  }
+  if (state) {
+    return <Empty title={trans.__('The last run of no job is: %1', stateWord(state, trans))} />;
+  }
+  return (
+    <Empty title={trans.__('No jobs yet')} code="%promote">
+      {trans.__(
+        'A job is a notebook that runs by itself. Open one and press Promote, or run this in it:'
+      )}
+    </Empty>
   );
 }
 
@@ -70,7 +85,7 @@ function JobRow({ job }: { job: Job }): ReactElement {
       }
     >
       <span>
-        <When job={job} />
+        <When job={job} /> · {job.owner}
       </span>
       {last && <Moment at={last.ended_at ?? last.started_at ?? last.queued_at} />}
     </Row>
@@ -87,9 +102,12 @@ export function When({ job }: { job: Job }): ReactElement {
   if (schedule.paused) {
     return <>{trans.__('paused')}</>;
   }
+  if (!schedule.next_slot) {
+    return <>{kindWords(schedule, trans)}</>;
+  }
   return (
-    <span title={`${schedule.cron} · ${schedule.timezone}`}>
-      {trans.__('next')} {schedule.next_slot ? <Moment at={schedule.next_slot} /> : '–'}
+    <span title={schedule.cron ? `${schedule.cron} · ${schedule.timezone}` : undefined}>
+      {trans.__('next')} <Moment at={schedule.next_slot} />
     </span>
   );
 }

@@ -3,11 +3,19 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { PerijoveError } from '../api/requests';
 import type { Parameter } from '../api/types';
 
-/** What stands in a parameter's input: text, or a checkbox's state. */
-export type Raw = string | boolean;
+/** What stands in a parameter's input: text, a checkbox's state, or null for no value. */
+export type Raw = string | boolean | null;
 
 /** Types whose values are written as JSON. */
-const AS_JSON = new Set<Parameter['type']>(['any', 'dict', 'list']);
+export const AS_JSON: ReadonlySet<Parameter['type']> = new Set(['any', 'dict', 'list']);
+
+/** Types that are chosen from a list, in which no value is one of the choices. */
+export const CHOSEN: ReadonlySet<Parameter['type']> = new Set(['choice', 'secret']);
+
+/** Whether a notebook works a parameter's default out, so that nobody here knows it. */
+export function isComputed({ default: usual, nullable, required }: Parameter): boolean {
+  return !required && !nullable && (usual === null || usual === undefined);
+}
 
 /**
  * Write a value as its input shows it.
@@ -16,14 +24,17 @@ const AS_JSON = new Set<Parameter['type']>(['any', 'dict', 'list']);
  * @param value - A value of the parameter's type; undefined for none.
  */
 export function toRaw(parameter: Parameter, value: unknown): Raw {
+  if (value === null && parameter.nullable) {
+    return null;
+  }
+  if (value === null || value === undefined) {
+    return '';
+  }
   if (parameter.type === 'bool') {
     return value === true;
   }
   if (parameter.type === 'choice') {
-    return value === undefined ? '' : JSON.stringify(value);
-  }
-  if (value === null || value === undefined) {
-    return '';
+    return JSON.stringify(value);
   }
   if (typeof value === 'string' && !AS_JSON.has(parameter.type)) {
     return value;
@@ -39,7 +50,11 @@ export function initialRaw(
   return Object.fromEntries(
     parameters.map(parameter => [
       parameter.name,
-      toRaw(parameter, parameter.name in values ? values[parameter.name] : parameter.default)
+      parameter.name in values
+        ? toRaw(parameter, values[parameter.name])
+        : parameter.required
+          ? ''
+          : toRaw(parameter, parameter.default)
     ])
   );
 }
@@ -58,7 +73,7 @@ export function parseValues(
 ): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const parameter of parameters) {
-    const text = raw[parameter.name] ?? '';
+    const text = raw[parameter.name] ?? (parameter.nullable ? null : '');
     if (parameter.required || text !== toRaw(parameter, parameter.default)) {
       try {
         values[parameter.name] = parse(parameter, text, trans);
@@ -77,18 +92,16 @@ export function parseValues(
 }
 
 function parse(parameter: Parameter, raw: Raw, trans: TranslationBundle): unknown {
-  if (typeof raw === 'boolean') {
+  if (raw === null || typeof raw === 'boolean' || (parameter.type === 'str' && raw)) {
     return raw;
   }
   const text = raw.trim();
-  if (parameter.type === 'str') {
-    return raw;
-  }
   if (!text) {
-    if (parameter.nullable) {
-      return null;
+    // An empty text is a text, unless there is none by default: then it was not filled in.
+    if (parameter.type === 'str' && !parameter.required) {
+      return raw;
     }
-    throw new Error(trans.__('%1 needs a value.', parameter.name));
+    throw new Error(missing(parameter, trans));
   }
   switch (parameter.type) {
     case 'int':
@@ -96,14 +109,22 @@ function parse(parameter: Parameter, raw: Raw, trans: TranslationBundle): unknow
       return parseNumber(parameter, text, trans);
     case 'date':
     case 'datetime':
+    case 'secret':
       return text;
+    case 'bool':
+      return text === 'true';
     default:
-      try {
-        return JSON.parse(text) as unknown;
-      } catch {
-        throw new Error(trans.__('%1 is not JSON, such as [1, 2] or {"a": "b"}.', parameter.name));
-      }
+      return parseJson(parameter, text, trans);
   }
+}
+
+function missing({ name, nullable, type }: Parameter, trans: TranslationBundle): string {
+  if (CHOSEN.has(type) || type === 'bool') {
+    return trans.__('Choose a value for %1.', name);
+  }
+  return nullable
+    ? trans.__('%1 needs a value, or a tick at “None”.', name)
+    : trans.__('%1 needs a value.', name);
 }
 
 function parseNumber(parameter: Parameter, text: string, trans: TranslationBundle): number {
@@ -113,6 +134,23 @@ function parseNumber(parameter: Parameter, text: string, trans: TranslationBundl
   }
   if (parameter.type === 'int' && !Number.isInteger(value)) {
     throw new Error(trans.__('%1 is not a whole number: %2', parameter.name, text));
+  }
+  return value;
+}
+
+function parseJson({ name, type }: Parameter, text: string, trans: TranslationBundle): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Error(trans.__('%1 is not JSON, such as [1, 2] or {"a": "b"}.', name));
+  }
+  const isObject = typeof value === 'object' && value !== null;
+  if (type === 'list' && !Array.isArray(value)) {
+    throw new Error(trans.__('%1 is not a list, such as [1, 2] or ["a", "b"].', name));
+  }
+  if (type === 'dict' && (!isObject || Array.isArray(value))) {
+    throw new Error(trans.__('%1 is not an object, such as {"a": 1}.', name));
   }
   return value;
 }

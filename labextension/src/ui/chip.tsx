@@ -9,16 +9,19 @@ const TONES: Record<string, Tone> = {
   approved: 'good',
   building: 'busy',
   cancelled: 'quiet',
+  ended: 'good',
   failed: 'bad',
   finished: 'good',
   killed: 'quiet',
   lost: 'warn',
+  no_metric: 'warn',
   pending: 'busy',
   queued: 'quiet',
   ready: 'good',
   running: 'busy',
   scheduled: 'quiet',
   starting: 'busy',
+  stopped: 'warn',
   stopping: 'busy',
   succeeded: 'good',
   tested: 'warn'
@@ -34,17 +37,20 @@ export function Chip({ state, title }: { state: string; title?: string }): React
   );
 }
 
-function stateWord(state: string, trans: TranslationBundle): string {
+/** Say a state in a word. */
+export function stateWord(state: string, trans: TranslationBundle): string {
   const words: Record<string, string> = {
     approved: trans.__('approved'),
     building: trans.__('building'),
     cancelled: trans.__('cancelled'),
     draft: trans.__('draft'),
+    ended: trans.__('ended'),
     failed: trans.__('failed'),
     finished: trans.__('finished'),
     killed: trans.__('killed'),
     lost: trans.__('lost'),
     never: trans.__('never run'),
+    no_metric: trans.__('no metric'),
     paused: trans.__('paused'),
     pending: trans.__('pending'),
     queued: trans.__('queued'),
@@ -53,6 +59,7 @@ function stateWord(state: string, trans: TranslationBundle): string {
     running: trans.__('running'),
     scheduled: trans.__('scheduled'),
     starting: trans.__('starting'),
+    stopped: trans.__('stopped'),
     stopping: trans.__('stopping'),
     succeeded: trans.__('succeeded'),
     tested: trans.__('tested')

@@ -1,6 +1,6 @@
 import { Dialog } from '@jupyterlab/apputils';
 import { UUID } from '@lumino/coreutils';
-import { useId, type ReactElement, type ReactNode } from 'react';
+import { useEffect, useId, useRef, type ReactElement, type ReactNode } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
 import type { IPerijove } from '../tokens';
@@ -29,6 +29,15 @@ interface IFormOptions<V, R> {
    * `key` stays the same for the same value, so that a second try is harmless.
    */
   submit: (value: V, key: string) => Promise<R>;
+  /** Whether it has much to show. */
+  wide?: boolean;
+}
+
+/** What ties an input to its label, its help and its problem. */
+export interface IFieldAttributes {
+  id: string;
+  'aria-describedby': string;
+  'aria-invalid': boolean;
 }
 
 /**
@@ -47,11 +56,7 @@ export function Field(props: {
   label: string;
   help?: ReactNode;
   problem?: IProblem;
-  children: (attributes: {
-    id: string;
-    'aria-describedby': string;
-    'aria-invalid': boolean;
-  }) => ReactElement;
+  children: (attributes: IFieldAttributes) => ReactElement;
 }): ReactElement {
   const id = useId();
   const wrong = isAt(props.problem, props.name) ? props.problem : undefined;
@@ -72,6 +77,21 @@ export function Field(props: {
       )}
     </div>
   );
+}
+
+/** Brings what is wrong into view: a long form may show another part of itself. */
+function Finder({ problem }: { problem?: IProblem }): ReactElement {
+  const place = useRef<HTMLSpanElement>(null);
+  useEffect(() => {
+    const form = problem && place.current?.parentElement;
+    const wrong = form?.querySelector<HTMLElement>('[aria-invalid="true"]');
+    if (wrong) {
+      wrong.focus();
+    } else {
+      form?.querySelector('[role="alert"]')?.scrollIntoView({ block: 'nearest' });
+    }
+  }, [problem]);
+  return <span ref={place} hidden />;
 }
 
 /** A form's fields, its problem, and whether it is on its way. */
@@ -111,6 +131,7 @@ class FormBody<V, R> extends PerijoveWidget {
     return (
       <fieldset disabled={this._busy} aria-busy={this._busy}>
         {problem && !placed && <Failure problem={problem} />}
+        <Finder problem={problem} />
         <Fields
           value={this._value}
           problem={problem}
@@ -157,6 +178,25 @@ class FormDialog<V, R> extends Dialog<V> {
     });
     this._form = body;
     this.addClass('pj-Dialog');
+    this.toggleClass('pj-mod-wide', !!options.wide);
+  }
+
+  override handleEvent(event: Event): void {
+    const target = event.target instanceof Element ? event.target : null;
+    if (event.type === 'click' && !target?.closest('.jp-Dialog-content')) {
+      // What was typed must not be lost to a click beside the form.
+      event.stopPropagation();
+      event.preventDefault();
+      return;
+    }
+    if (
+      event.type === 'keydown' &&
+      (event as KeyboardEvent).key === 'Enter' &&
+      target?.closest('[data-own-enter]')
+    ) {
+      return;
+    }
+    super.handleEvent(event);
   }
 
   /** What was made, once the dialog is closed by success. */

@@ -10,6 +10,8 @@ interface ITabFrameProps {
   search: string;
   onSearch: (words: string) => void;
   onRefresh: () => void;
+  /** Narrows the list further, below the search field. */
+  filter?: ReactNode;
   /** The tab's one primary action. */
   primary: {
     label: string;
@@ -32,6 +34,7 @@ export function TabFrame(props: ITabFrameProps): ReactElement {
           <Search label={props.search} onSearch={props.onSearch} />
           <IconButton icon={refreshIcon} label={trans.__('Refresh')} onClick={props.onRefresh} />
         </div>
+        {props.filter}
         <button
           className="pj-Button pj-mod-primary"
           disabled={primary.disabled}
