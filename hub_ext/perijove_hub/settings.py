@@ -279,6 +279,42 @@ class JobSettings(Section):
     """Most runs at once on one worker."""
     group_concurrency: int | None = Field(default=None, ge=1)
     """Most runs at once of all jobs of one group; null for no limit."""
+    keep_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Days until the outputs of ended runs are deleted, where a job does not say; null for ever."""
+
+
+class SmtpSettings(Section):
+    """The mail server that e-mails are handed to."""
+
+    host: str
+    port: Port = 587
+    starttls: bool = True
+    sender: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    """Address that e-mails come from."""
+    user: str | None = None
+    password_file: str | None = None
+    """File that holds the password of ``user``; read anew for each e-mail."""
+
+    def password(self) -> str:
+        """Read the password. Raises ``OSError``."""
+        return Path(self.password_file or "").read_text(encoding="utf-8").strip()
+
+    @model_validator(mode="after")
+    def _whole(self) -> SmtpSettings:
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("give both user and password_file, or neither")
+        return self
+
+
+class NotificationSettings(Section):
+    """How people may have their jobs' runs told of."""
+
+    allow: list[Annotated[str, AfterValidator(checked)]] = []
+    """Private addresses that webhooks may reach, also without TLS: ``ADDRESS[/BITS][:PORT]``."""
+    smtp: SmtpSettings | None = None
+    """Null for no e-mails."""
+    email_domains: list[str] = []
+    """Domains that e-mails go to, such as ``example.org``; nobody is written to elsewhere."""
 
 
 class ModelSettings(Section):
@@ -296,6 +332,7 @@ class Settings(Section):
     store: StoreSettings = StoreSettings()
     catalog: CatalogSettings = CatalogSettings()
     jobs: JobSettings = JobSettings()
+    notifications: NotificationSettings = NotificationSettings()
     models: ModelSettings = ModelSettings()
     workspaces: WorkspaceSettings = WorkspaceSettings()
     images: ImageSettings = ImageSettings()

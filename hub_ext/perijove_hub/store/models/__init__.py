@@ -27,6 +27,7 @@ from perijove_hub.store.models.jobs import (
     UpstreamRow,
     WorkerRow,
 )
+from perijove_hub.store.models.notifications import DeliveryRow, NotificationRow
 from perijove_hub.store.models.secrets import SecretRow
 from perijove_hub.store.models.sweeps import SweepRow, TrialRow
 from perijove_hub.store.models.usage import GpuLeaseRow, GpuRow, UsageRow
@@ -42,6 +43,7 @@ __all__ = [
     "BuildRow",
     "ColumnRow",
     "DatasetRow",
+    "DeliveryRow",
     "DeploymentRow",
     "GpuLeaseRow",
     "GpuRow",
@@ -54,6 +56,7 @@ __all__ = [
     "KernelRow",
     "LoginRow",
     "LooseBlobRow",
+    "NotificationRow",
     "OwnedRow",
     "PackageRow",
     "PrincipalRow",

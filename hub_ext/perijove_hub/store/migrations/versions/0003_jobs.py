@@ -145,6 +145,42 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['sweep_id'], ['sweeps.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('sweep_id', 'number')
     )
+    op.create_table('notifications',
+    sa.Column('id', sa.String(length=32), nullable=False),
+    sa.Column('job_id', sa.String(length=32), nullable=False),
+    sa.Column('channel', sa.String(length=16), nullable=False),
+    sa.Column('target', sa.Text(), nullable=False),
+    sa.Column('shown', sa.String(length=255), nullable=False),
+    sa.Column('events', sa.JSON(), nullable=False),
+    sa.Column('late_after_s', sa.Integer(), nullable=True),
+    sa.Column('signing_key', sa.Text(), nullable=True),
+    sa.Column('created_by', sa.String(length=255), nullable=False),
+    sa.Column('created_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
+    sa.Column('last_sent_at', perijove_hub.store.models.UtcDateTime(), nullable=True),
+    sa.Column('last_error', sa.Text(), nullable=True),
+    sa.ForeignKeyConstraint(['job_id'], ['jobs.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id')
+    )
+    with op.batch_alter_table('notifications', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_notifications_job_id'), ['job_id'], unique=False)
+
+    op.create_table('notification_deliveries',
+    sa.Column('id', sa.String(length=32), nullable=False),
+    sa.Column('notification_id', sa.String(length=32), nullable=False),
+    sa.Column('key', sa.String(length=255), nullable=False),
+    sa.Column('event', sa.String(length=16), nullable=False),
+    sa.Column('run_id', sa.String(length=32), nullable=False),
+    sa.Column('state', sa.String(length=16), nullable=False),
+    sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.Column('next_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
+    sa.Column('created_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
+    sa.ForeignKeyConstraint(['notification_id'], ['notifications.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('notification_id', 'key', name='uq_notification_deliveries_key')
+    )
+    with op.batch_alter_table('notification_deliveries', schema=None) as batch_op:
+        batch_op.create_index('ix_notification_deliveries_due', ['state', 'next_at'], unique=False)
+
     with op.batch_alter_table('job_versions', schema=None) as batch_op:
         batch_op.add_column(sa.Column('digest', sa.String(length=64), server_default='', nullable=False))
         batch_op.add_column(sa.Column('approved_by', sa.String(length=255), nullable=True))

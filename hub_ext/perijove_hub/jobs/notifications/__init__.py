@@ -1,0 +1,1 @@
+"""Tell people how a job's runs go: by webhook or e-mail."""

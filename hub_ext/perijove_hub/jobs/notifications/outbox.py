@@ -1,0 +1,95 @@
+"""Messages are written down in the transaction of what they tell, and sent afterwards.
+
+So none is lost with a worker, and none tells of what was rolled back. What a message tells is its
+key: noted twice it is one message.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from perijove.types.jobs import RunState
+from perijove.types.notifications import NotifyOn
+from perijove_hub.store.clock import database_now
+from perijove_hub.store.models import DeliveryRow, NotificationRow, RunRow
+
+_FAILED = (RunState.failed.value, RunState.lost.value)
+_SETTLED = (*_FAILED, RunState.succeeded.value)
+#: Hundreds of runs made for one person's question are not told of one by one.
+_MANY = ("backfill", "sweep")
+
+
+def started(session: Session, run: RunRow) -> None:
+    """Note that a run has started; in the transaction that says so."""
+    _note(session, run, {NotifyOn.started})
+
+
+def ended(session: Session, run: RunRow) -> None:
+    """Note how a run has ended; in the transaction that ends it, after its state was set."""
+    if run.state in _FAILED:
+        _note(session, run, {NotifyOn.failed})
+    elif run.state == RunState.succeeded.value:
+        told = {NotifyOn.succeeded}
+        if _before(session, run) in _FAILED:
+            told.add(NotifyOn.recovered)
+        _note(session, run, told)
+
+
+def late(session: Session) -> None:
+    """Note the runs that should have ended by now."""
+    now = database_now(session)
+    orders = select(NotificationRow).where(NotificationRow.late_after_s.is_not(None))
+    for order in session.scalars(orders).all():
+        since = now - timedelta(seconds=order.late_after_s or 0)
+        active = select(RunRow).where(
+            RunRow.job_id == order.job_id,
+            RunRow.state.in_((RunState.queued.value, RunState.running.value)),
+            RunRow.queued_at <= since,
+            RunRow.trigger.not_in(_MANY),
+        )
+        for run in session.scalars(active).all():
+            _put(session, order, NotifyOn.late, run.id)
+
+
+def _before(session: Session, run: RunRow) -> str | None:
+    """Return how the job's run before this one ended, leaving out what people cancelled."""
+    return session.scalar(
+        select(RunRow.state)
+        .where(
+            RunRow.job_id == run.job_id,
+            RunRow.id != run.id,
+            RunRow.state.in_(_SETTLED),
+            RunRow.trigger.not_in(_MANY),
+            RunRow.queued_at <= run.queued_at,
+        )
+        .order_by(RunRow.queued_at.desc(), RunRow.id.desc())
+        .limit(1)
+    )
+
+
+def _note(session: Session, run: RunRow, told: set[NotifyOn]) -> None:
+    if run.trigger in _MANY:
+        return
+    orders = select(NotificationRow).where(NotificationRow.job_id == run.job_id)
+    for order in session.scalars(orders).all():
+        for event in sorted(told & set(map(NotifyOn, order.on))):
+            _put(session, order, event, run.id)
+
+
+def _put(session: Session, order: NotificationRow, event: NotifyOn, run_id: str) -> None:
+    make = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    session.execute(
+        make(DeliveryRow)
+        .values(
+            notification_id=order.id,
+            key=f"{event}:{run_id}",
+            event=event.value,
+            run_id=run_id,
+            next_at=database_now(session),
+        )
+        .on_conflict_do_nothing(index_elements=[DeliveryRow.notification_id, DeliveryRow.key])
+    )
