@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,64 +13,12 @@ import nbformat
 import pytest
 
 from tests.jobs.notebooks import code, markdown, notebook
-
-TOKEN = "pjr_a-very-secret-token"
-
-
-@dataclass
-class Folder:
-    """A run's scratch folder."""
-
-    path: Path
-
-    def start(self, content: Any, parameters: Any = None) -> subprocess.Popen[bytes]:
-        (self.path / "notebook.ipynb").write_text(json.dumps(content))
-        (self.path / "parameters.json").write_text(json.dumps(parameters or {}))
-        arguments = ["--parameters", "parameters.json", "--output", "output.ipynb"]
-        arguments += ["--events", "events.jsonl"]
-        with (self.path / "log").open("wb") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "perijove.runner", "notebook.ipynb", *arguments],
-                cwd=self.path,
-                stdout=log,
-                stderr=log,
-                env=os.environ | {"PERIJOVE_TOKEN": TOKEN, "HOME": str(self.path)},
-            )
-
-    def run(self, content: Any, parameters: Any = None) -> int:
-        return self.start(content, parameters).wait(120)
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        path = self.path / "events.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    @property
-    def ending(self) -> dict[str, Any]:
-        return self.events[-1]
-
-    @property
-    def output(self) -> Any:
-        return nbformat.read(self.path / "output.ipynb", as_version=4)
-
-    @property
-    def log(self) -> str:
-        return (self.path / "log").read_text()
-
-    def wait_for(self, text: str) -> None:
-        deadline = time.monotonic() + 60
-        while text not in self.log:
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.05)
+from tests.jobs.scratch import TOKEN, Folder, printed
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
-
-
-def printed(cell: Any) -> str:
-    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
 
 
 def test_every_cell_that_should_run_runs_with_its_parameters(folder: Folder) -> None:
@@ -177,8 +122,8 @@ def test_the_runs_token_is_in_no_output(folder: Folder) -> None:
     assert folder.run(content) == 3
     left = b"".join(path.read_bytes() for path in folder.path.iterdir() if path.is_file())
     assert TOKEN.encode() not in left
-    assert "[token removed]" in printed(folder.output.cells[0])
-    assert "[token removed]" in folder.ending["error"]
+    assert "[secret removed]" in printed(folder.output.cells[0])
+    assert "[secret removed]" in folder.ending["error"]
 
 
 def test_a_kernel_that_is_not_installed_says_which_are(folder: Folder) -> None:

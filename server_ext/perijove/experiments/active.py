@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from perijove.exceptions import ParameterError, PerijoveError
+from perijove.experiments import told
 from perijove.experiments.mlflow_api import MlflowApi, Outage, Rejected
 from perijove.experiments.sender import Sender
 from perijove.experiments.spool import Spool
@@ -106,14 +107,12 @@ class Run:
 
         Raises ``ParameterError`` for what is no number.
         """
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise ParameterError(key, f"Metric '{key}' is {value!r}, not a number.") from None
+        number = measured(key, value)
         if step is None:
             step = self._steps.get(key, -1) + 1
         self._steps[key] = max(step, self._steps.get(key, -1))
         self.metrics[key] = number
+        told.tell(key, number, step)
         item = {"key": _key(key), "value": _json(number), "timestamp": _now(), "step": step}
         self._append({"op": "metric", "item": item})
 
@@ -313,11 +312,22 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 def _tags(parent: Run | None) -> dict[str, str]:
     known = {
         "mlflow.source.name": os.environ.get("JPY_SESSION_NAME", ""),
-        "mlflow.parentRunId": parent.run_id if parent else "",
+        # A sweep's runs have one of the sweep's above them.
+        "mlflow.parentRunId": parent.run_id
+        if parent
+        else os.environ.get("PERIJOVE_PARENT_RUN", ""),
         "perijove.job": os.environ.get("PERIJOVE_JOB", ""),
         "perijove.run": os.environ.get("PERIJOVE_RUN_ID", ""),
     }
     return {"mlflow.source.type": "NOTEBOOK", **{k: v for k, v in known.items() if v}}
+
+
+def measured(key: str, value: Any) -> float:
+    """Return a metric's value as a number. Raises ``ParameterError`` for what is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ParameterError(key, f"Metric '{key}' is {value!r}, not a number.") from None
 
 
 def _key(key: str) -> str:

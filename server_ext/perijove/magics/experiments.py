@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from perijove.experiments.active import Run, current, track
+from perijove.experiments import told
+from perijove.experiments.active import Run, current, measured, track
 from perijove.magics.arguments import Command, UsageError
 from perijove.magics.display import Link, say
 
@@ -89,9 +90,16 @@ class ExperimentMagics:
         given = METRIC.parse(line)
         if given.words or not given.pairs:
             raise METRIC.wrong(f"'{' '.join(given.words)}' is not NAME=VALUE.")
-        run = _running("%metric")
+        run = current()
+        if run is None and not told.expected():
+            run = _running("%metric")
         for name, value in given.pairs.items():
-            run.metric(name, _number(name, value), step=given["--step"])
+            number = _number(name, value)
+            if run is not None:
+                run.metric(name, number, step=given["--step"])
+            else:
+                # A job's run has its own metrics, with an experiment or without.
+                told.tell(name, measured(name, number), given["--step"])
 
     def param(self, line: str) -> None:
         """Log parameters: ``%param C=0.5``."""

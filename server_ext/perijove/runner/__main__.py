@@ -4,49 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
-import papermill
-from papermill.exceptions import PapermillExecutionError
-
 from perijove.exceptions import NotebookError, ParameterError
-from perijove.runner import engine, translator
-from perijove.runner.execution import Setting
 from perijove.runner.outcome import Ending, Outcome, RunEnded
-from perijove.runner.parameters import inspect
 from perijove.runner.recorder import Recorder
-from perijove.runner.values import check
-
-#: Whose values must not reach the output notebook.
-SECRETS = ("PERIJOVE_TOKEN", "JUPYTERHUB_API_TOKEN", "MLFLOW_TRACKING_TOKEN")
+from perijove.runner.scrub import Scrubber
+from perijove.runner.stop import Stop
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the notebook named on the command line; return the exit code."""
+    stop = Stop()
+    stop.listen()
     given = _parse(arguments)
-    secrets = [os.environ.get(name, "") for name in SECRETS]
-    recorder = Recorder(output=given.output, events=given.events, secrets=secrets)
-    try:
-        notebook = json.loads(given.notebook.read_text(encoding="utf-8"))
-        values = json.loads(given.parameters.read_text(encoding="utf-8"))
-        inspection = inspect(notebook)
-        values = check(inspection.parameters, values)
-    except (NotebookError, ParameterError, ValueError, OSError) as error:
-        outcome = Outcome(Ending.bad_input, error=str(error))
-        recorder.echo(f"{error}\n")
-        recorder.ended(outcome, None)
-        return outcome.exit_code
-    return _run(
-        given.notebook,
-        translator.as_declared(inspection.parameters, values),
-        kernel=inspection.kernel or "python3",
-        recorder=recorder,
-        setting=Setting.of(work=given.work, metrics=given.metrics),
+    recorder = Recorder(
+        output=given.output, events=given.events, scrubber=Scrubber.of_environment()
     )
+    try:
+        return _run(given, recorder, stop).exit_code
+    except Exception:
+        recorder.echo(recorder.scrubber.clean(traceback.format_exc()))
+        return Outcome(Ending.internal).exit_code
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -62,44 +44,107 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(
-    notebook: Path,
+def _run(given: argparse.Namespace, recorder: Recorder, stop: Stop) -> Outcome:
+    # What is imported here is imported while the kernel, a process of its own, starts.
+    from perijove.runner.kernel import Kernel, KernelMissing, Setting
+
+    kernel: Kernel | None = None
+    try:
+        try:
+            notebook = json.loads(given.notebook.read_text(encoding="utf-8"))
+            name = _kernel_name(notebook)
+            if name is not None:
+                kernel = Kernel(name, Setting.of(work=given.work, metrics=given.metrics))
+            values = _values(notebook, given.parameters)
+            language = _language(notebook)
+            del notebook
+        except (NotebookError, ParameterError, ValueError, OSError) as error:
+            return _end(recorder, Outcome(Ending.bad_input, error=str(error)))
+        except KernelMissing as error:
+            return _end(recorder, Outcome(Ending.no_kernel, error=str(error)))
+        return _execute(
+            given, values, language=language, kernel=kernel, recorder=recorder, stop=stop
+        )
+    finally:
+        if kernel is not None:
+            kernel.close()
+
+
+def _end(recorder: Recorder, outcome: Outcome) -> Outcome:
+    """End a run whose notebook was not begun."""
+    recorder.echo(recorder.scrubber.clean(f"{outcome.error}\n"))
+    recorder.ended(outcome, None)
+    return outcome
+
+
+def _values(notebook: Any, parameters: Path) -> dict[str, Any]:
+    from perijove.runner import translator
+    from perijove.runner.parameters import inspect
+    from perijove.runner.values import check
+
+    given = json.loads(parameters.read_text(encoding="utf-8"))
+    declared = inspect(notebook).parameters
+    return translator.as_declared(declared, check(declared, given))
+
+
+def _execute(
+    given: argparse.Namespace,
     values: dict[str, Any],
     *,
-    kernel: str,
+    language: str,
+    kernel: Any,
     recorder: Recorder,
-    setting: Setting,
-) -> int:
+    stop: Stop,
+) -> Outcome:
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    from perijove.runner import engine, translator
+
     engine.register()
     translator.register()
+    megabytes = given.max_output_mb
     try:
         papermill.execute_notebook(
-            str(notebook),
+            str(given.notebook),
             None,
             values,
             engine_name=engine.NAME,
-            kernel_name=kernel,
-            language=_language(notebook),
+            kernel_name=kernel.name,
+            language=language,
             progress_bar=False,
             recorder=recorder,
-            setting=setting,
+            kernel=kernel,
+            stop=stop,
+            execution_timeout=given.cell_timeout,
+            max_output=None if megabytes is None else int(megabytes * 2**20),
         )
     except RunEnded as ended:
-        return ended.outcome.exit_code
+        return ended.outcome
     except PapermillExecutionError:
         # The engine ended well; papermill counts the error of a cell tagged raises-exception.
-        return 0
-    except Exception:
-        traceback.print_exc(file=sys.stdout)
-        return Outcome(Ending.internal).exit_code
-    return 0
+        pass
+    return Outcome(Ending.succeeded)
 
 
-def _language(notebook: Path) -> str:
+def _kernel_name(notebook: Any) -> str | None:
+    """Return the kernel to start; ``None`` for what is no notebook, of which others tell."""
+    if not isinstance(notebook, dict) or "cells" not in notebook:
+        return None
+    named = _named(notebook, "kernelspec").get("name")
+    return named if isinstance(named, str) and named else "python3"
+
+
+def _language(notebook: dict[str, Any]) -> str:
     """Return the notebook's language: papermill refuses one that names none."""
-    metadata = json.loads(notebook.read_text(encoding="utf-8")).get("metadata", {})
-    named = metadata.get("language_info", {}).get("name")
-    return str(named or metadata.get("kernelspec", {}).get("language") or "python")
+    named = _named(notebook, "language_info").get("name")
+    return str(named or _named(notebook, "kernelspec").get("language") or "python")
+
+
+def _named(notebook: dict[str, Any], part: str) -> dict[str, Any]:
+    metadata = notebook.get("metadata")
+    found = metadata.get(part) if isinstance(metadata, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ _SIMPLE = {
     "Mapping": ParameterType.dict,
     "date": ParameterType.date,
     "datetime": ParameterType.datetime,
+    "Secret": ParameterType.secret,
     "Any": ParameterType.any,
     "object": ParameterType.any,
 }

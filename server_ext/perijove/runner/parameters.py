@@ -9,22 +9,23 @@ import json
 import math
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from perijove.exceptions import NotebookError
+from perijove.exceptions import NotebookError, ParameterError
 from perijove.runner.annotations import Declared, declared, inferred
+from perijove.runner.values import fit
+from perijove.types import secrets
 from perijove.types.jobs import Inspection, Parameter, ParameterType
 
 TAG = "parameters"
 
-#: How people write the two types, with ``import datetime`` or ``from datetime import …``.
-_DATES = {
-    "date": ParameterType.date,
-    "datetime.date": ParameterType.date,
-    "datetime": ParameterType.datetime,
-    "datetime.datetime": ParameterType.datetime,
-}
+#: How people write the two types, with ``from datetime import …``, ``import datetime`` or
+#: ``import datetime as dt``.
+_DATES = re.compile(r"(?:\w+\.)?(date|datetime)(\.fromisoformat)?")
+
+#: How the default of a secret is written when notebooks are to read it too: it is no value.
+_SECRET = re.compile(r"(?:perijove\.)?secret")
 
 #: Most characters of the cell: every list of jobs carries what it declares.
 MOST_CHARACTERS = 50_000
@@ -46,9 +47,10 @@ def inspect(notebook: Any) -> Inspection:
     kernel = named if isinstance(named, str) and named else None
     tagged = [(number, cell) for number, cell in enumerate(cells, 1) if _is_tagged(cell)]
     if len(tagged) > 1:
-        numbers = " and ".join(str(number) for number, _ in tagged)
+        numbers = " and ".join(str(number) for number, _ in tagged[:2])
+        more = f", and {len(tagged) - 2} more," if len(tagged) > 2 else ""
         raise NotebookError(
-            f"Cells {numbers} are both tagged 'parameters'. Keep the tag on one of them."
+            f"Cells {numbers}{more} are tagged 'parameters'. Keep the tag on one of them."
         )
     if not tagged:
         return Inspection(parameters=[], warnings=[NO_CELL], kernel=kernel)
@@ -186,13 +188,15 @@ def _parameter(
     if value is None:
         declaration = declaration or Declared(ParameterType.any)
         return _made(name, declaration, required=True, help_text=help_text), declaration.warning
+    is_secret = declaration is not None and declaration.type is ParameterType.secret
     try:
         default, kind = _literal(value)
     except ValueError:
         found = declaration or Declared(ParameterType.any)
-        return _made(name, found, help_text=help_text), (
+        # What computes a secret by hand, such as a question at the keyboard, no run can do.
+        return _made(name, found, required=is_secret, help_text=help_text), (
             f"'{name}' has a default that is computed, so a form cannot show it; "
-            "a run may still give another value."
+            f"a run {'must' if is_secret else 'may still'} give another value."
         )
     if declaration is None:
         return _made(name, inferred(kind, default), default=default, help_text=help_text), None
@@ -200,7 +204,34 @@ def _parameter(
     if default is None:
         # `x: int = None` is what people write for `x: int | None = None`.
         parameter.nullable = True
+    elif is_secret:
+        _check_secret(name, default)
+    else:
+        return parameter, declaration.warning or _misfit(parameter)
     return parameter, declaration.warning
+
+
+def _misfit(parameter: Parameter) -> str | None:
+    """Keep a default as its type has it; one that is of another is no default, with a warning."""
+    try:
+        parameter.default = fit(parameter, parameter.default)
+    except ParameterError:
+        written, parameter.default = parameter.default, None
+        return (
+            f"'{parameter.name}' is declared as {parameter.type}, and its default "
+            f"{json.dumps(written)[:80]} is not one, so a form does not show it."
+        )
+    return None
+
+
+def _check_secret(name: str, default: Any) -> None:
+    if not isinstance(default, str) or not re.fullmatch(secrets.PATTERN, default):
+        # The value itself, perhaps, which is why it is not repeated here.
+        raise NotebookError(
+            f"'{name}' is a secret, and its default is not the name of one ({secrets.RULE}). "
+            "Never write the value itself into a notebook: keep it with "
+            "`perijove secrets set NAME`, and write the name here."
+        )
 
 
 def _made(
@@ -228,7 +259,7 @@ def _literal(node: ast.expr) -> tuple[Any, ParameterType | None]:
     Raises ``ValueError`` for anything that would have to be run.
     """
     if isinstance(node, ast.Call):
-        return _date_call(node)
+        return _call(node)
     try:
         value = ast.literal_eval(node)
     except (TypeError, SyntaxError, MemoryError, RecursionError):
@@ -236,21 +267,30 @@ def _literal(node: ast.expr) -> tuple[Any, ParameterType | None]:
     return _plain(value), None
 
 
-def _date_call(node: ast.Call) -> tuple[str, ParameterType]:
-    """Evaluate ``date(2026, 1, 1)``, ``datetime.datetime(…)`` and their ``fromisoformat``."""
+def _call(node: ast.Call) -> tuple[Any, ParameterType]:
+    """Evaluate ``date(2026, 1, 1)``, ``dt.datetime.fromisoformat(…)``, ``dict(a=1)`` and the name
+    in ``perijove.secret("NAME")``; ``ValueError`` for other calls.
+    """
     called = ast.unparse(node.func)
-    name = called.removesuffix(".fromisoformat")
-    if name not in _DATES:
-        raise ValueError(called)
-    kind = _DATES[name]
-    maker: Any = getattr(datetime, kind.value)
-    if called != name:
-        maker = maker.fromisoformat
     try:
         arguments = [ast.literal_eval(argument) for argument in node.args]
         named = {word.arg: ast.literal_eval(word.value) for word in node.keywords if word.arg}
-        return maker(*arguments, **named).isoformat(), kind
-    except (TypeError, SyntaxError):
+        if len(named) < len(node.keywords):
+            raise ValueError(called)
+        if called == "dict" and not arguments:
+            return _plain(named), ParameterType.dict
+        if _SECRET.fullmatch(called):
+            (name,) = arguments
+            if named or not re.fullmatch(secrets.PATTERN, name):
+                raise ValueError(called)
+            return name, ParameterType.secret
+        if (date := _DATES.fullmatch(called)) is None:
+            raise ValueError(called)
+        maker: Any = getattr(datetime, date[1])
+        if date[2]:
+            maker = maker.fromisoformat
+        return maker(*arguments, **named).isoformat(), ParameterType(date[1])
+    except (TypeError, SyntaxError, MemoryError, RecursionError, OverflowError):
         raise ValueError(called) from None
 
 
@@ -268,8 +308,3 @@ def _plain(value: Any) -> Any:
         json.dumps(value, ensure_ascii=False).encode()
         return value
     raise ValueError
-
-
-def names(parameters: Sequence[Parameter]) -> str:
-    """List parameters for a message."""
-    return ", ".join(parameter.name for parameter in parameters) or "none"

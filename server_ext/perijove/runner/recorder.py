@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from perijove.runner.journal import NAME, Journal, dump
 from perijove.runner.outcome import Outcome
-
-#: Seconds between saves of the output notebook while it runs.
-SAVE_EVERY = 3.0
-#: Saving may take one part in this many of a run's time.
-SAVE_SHARE = 10
-REMOVED = "[token removed]"
+from perijove.runner.scrub import Scrubber
 
 
 class Recorder:
-    """Writes a run's events, output notebook and log; secrets given to it reach none of them.
+    """Writes a run's events, output notebook and log; secrets known to it reach none of them.
 
-    Papermill rewrites the whole notebook 2N+3 times, in place; here a save is one rename, at
-    most every ``SAVE_EVERY`` seconds and never more than a tenth of the time.
+    Papermill rewrites the whole notebook 2N+3 times, in place. Here every change goes to a
+    journal at once, and the notebook is written when the run ends, in one step.
     """
 
-    def __init__(self, *, output: Path, events: Path, secrets: Sequence[str] = ()) -> None:
+    def __init__(self, *, output: Path, events: Path, scrubber: Scrubber | None = None) -> None:
+        self.scrubber = scrubber or Scrubber()
         self._output = output
-        self._secrets = [secret for secret in secrets if secret]
-        # Line-buffered: each event is whole on disk when the next thing happens.
-        self._events = events.open("a", encoding="utf-8", buffering=1)
-        self._save_at = time.monotonic() + SAVE_EVERY
+        self._journal = Journal(output.with_name(NAME), clean=self.scrubber.clean_all)
+        self._notebook: dict[str, Any] | None = None
+        self._events = os.open(events, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
-    def started(self, cells_total: int) -> None:
-        """Tell how many cells will run."""
+    def started(self, notebook: dict[str, Any], cells_total: int) -> None:
+        """Tell how many cells of ``notebook`` will run; its changes are told from now on."""
         self._event("started", cells_total=cells_total)
+        self._notebook = notebook
+        self._said(self._journal.begin(notebook))
 
     def cell(self, number: int, total: int, *, index: int, source: str) -> None:
         """Tell that the ``number``-th that runs, the notebook's cell ``index``, runs now."""
-        line = next((line.strip() for line in source.splitlines() if line.strip()), "")[:120]
+        line = next((line.strip() for line in source.splitlines() if line.strip()), "")
+        line = self.scrubber.clean(line)[:120]
         self._event("cell", number=number, index=index, line=line)
         self.echo(f"[{number}/{total}] {line}\n", end_line=True)
 
@@ -47,45 +47,50 @@ class Recorder:
         """Tell that the ``number``-th cell has run."""
         self._event("done", number=number)
 
-    def ended(self, outcome: Outcome, notebook: Mapping[str, Any] | None) -> None:
-        """Save a last time, then tell how the run ended."""
+    def changed(self, line: str) -> None:
+        """Keep a change of the notebook that was made: a line of the journal, without secrets."""
+        self._said(self._journal.add(line))
+        if self._notebook is not None and self._journal.wants_to_begin:
+            self._said(self._journal.begin(self._notebook))
+
+    def ended(self, outcome: Outcome, notebook: dict[str, Any] | None) -> None:
+        """Save the notebook, then tell how the run ended."""
         if notebook is not None:
-            self.save(notebook)
-        self._event("ended", **asdict(outcome))
-        self._events.close()
+            try:
+                self.save(notebook)
+            except OSError as error:
+                # The journal stays: the notebook can be made from it.
+                self.echo(f"The output notebook could not be saved: {error.strerror}\n")
+            else:
+                self._journal.end()
+        said = self.scrubber.clean(outcome.error)
+        self._event("ended", **{**asdict(outcome), "error": said})
+        os.close(self._events)
 
     def echo(self, text: str, *, end_line: bool = False) -> None:
-        """Copy output to the log."""
-        sys.stdout.write(self._scrub(text))
+        """Copy clean output to the log; a disk that is full for it harms nothing else."""
         if end_line and not text.endswith("\n"):
-            sys.stdout.write("\n")
-        sys.stdout.flush()
+            text += "\n"
+        data = memoryview(text.encode(errors="backslashreplace"))
+        with suppress(OSError):
+            while data:
+                data = data[os.write(sys.stdout.fileno(), data) :]
 
-    def save_if_due(self, notebook: Mapping[str, Any]) -> None:
-        """Save when the last save is long enough ago."""
-        started = time.monotonic()
-        if started < self._save_at:
-            return
-        try:
-            self.save(notebook)
-        except OSError as error:
-            # The last save decides; a disk that is full now need not be so then.
-            self.echo(f"The output notebook could not be saved yet: {error.strerror}\n")
-        ended = time.monotonic()
-        self._save_at = ended + max(SAVE_EVERY, (ended - started) * SAVE_SHARE)
-
-    def save(self, notebook: Mapping[str, Any]) -> None:
-        """Write the output notebook in one step."""
+    def save(self, notebook: dict[str, Any]) -> None:
+        """Write the output notebook in one step. Raises ``OSError``."""
         partial = self._output.with_suffix(".part")
-        # Ours, not nbformat.writes: that validates and copies the whole notebook each time.
-        partial.write_text(self._scrub(json.dumps(notebook)), encoding="ascii")
+        with partial.open("w", encoding="ascii") as file:
+            file.writelines(dump(notebook, self.scrubber.clean_all))
         partial.replace(self._output)
 
-    def _event(self, name: str, **fields: Any) -> None:
-        event = {"event": name, "at": time.time(), **fields}
-        self._events.write(self._scrub(json.dumps(event)) + "\n")
+    def _said(self, trouble: str | None) -> None:
+        if trouble is not None:
+            self.echo(f"The output could not be kept yet: {trouble}\n")
 
-    def _scrub(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, REMOVED)
-        return text
+    def _event(self, name: str, **fields: Any) -> None:
+        line = json.dumps({"event": name, "at": time.time(), **fields}) + "\n"
+        try:
+            # Each event is whole on disk when the next thing happens.
+            os.write(self._events, line.encode())
+        except OSError as error:
+            self.echo(f"An event could not be written: {error.strerror}\n")

@@ -6,12 +6,13 @@ import ast
 import difflib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
 from perijove.exceptions import ParameterError
-from perijove.runner.parameters import names
+from perijove.types import secrets
 from perijove.types.jobs import Parameter, ParameterType
 
 _SHOULD_BE = {
@@ -23,6 +24,7 @@ _SHOULD_BE = {
     ParameterType.datetime: "a time such as 2026-01-31T08:00:00",
     ParameterType.list: "a list",
     ParameterType.dict: "an object",
+    ParameterType.secret: "the name of a secret, such as API_KEY",
 }
 
 
@@ -43,7 +45,7 @@ def check(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str
                 f"Parameter '{parameter.name}' has no default, so every run must give it: "
                 f"{_wanted(parameter)}.",
             )
-    return {name: _fit(declared[name], value) for name, value in given.items()}
+    return {name: fit(declared[name], value) for name, value in given.items()}
 
 
 def from_text(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +72,8 @@ def _unknown(name: str, parameters: Sequence[Parameter]) -> ParameterError:
     near = difflib.get_close_matches(name, [parameter.name for parameter in parameters], n=1)
     lower = {parameter.name.lower(): parameter.name for parameter in parameters}
     nearest = lower.get(name.lower()) or (near[0] if near else None)
-    hint = f"Did you mean '{nearest}'?" if nearest else f"It has: {names(parameters)}."
+    names = ", ".join(parameter.name for parameter in parameters)
+    hint = f"Did you mean '{nearest}'?" if nearest else f"It has: {names}."
     return ParameterError(name, f"There is no parameter '{name}'. {hint}")
 
 
@@ -87,12 +90,15 @@ def _wrong(parameter: Parameter, value: Any) -> ParameterError:
     except ValueError:  # an int of thousands of digits
         shown = "that"
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    if parameter.type is ParameterType.secret:
+        # Perhaps the value itself, which belongs into no message.
+        shown = "that"
     name = parameter.name
     return ParameterError(name, f"Parameter '{name}' must be {_wanted(parameter)}, not {shown}.")
 
 
-def _fit(parameter: Parameter, value: Any) -> Any:
-    """Return ``value`` when it has the declared type."""
+def fit(parameter: Parameter, value: Any) -> Any:
+    """Return ``value`` as JSON carries it; raises ``ParameterError`` when it is of another type."""
     if value is None and (parameter.nullable or parameter.type is ParameterType.any):
         return None
     try:
@@ -129,6 +135,9 @@ def _of_type(parameter: Parameter, value: Any) -> Any:
                 return list(value)
         case ParameterType.dict:
             if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+                return value
+        case ParameterType.secret:
+            if isinstance(value, str) and re.fullmatch(secrets.PATTERN, value):
                 return value
         case ParameterType.date:
             return _date(value)
