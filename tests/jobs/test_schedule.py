@@ -1,8 +1,10 @@
-"""Slots come due once, also where clocks change, and what was missed is caught up thinly."""
+"""Slots come due once, also where clocks change, and what is no schedule is refused."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,7 +14,8 @@ from sqlalchemy import select
 
 from perijove.types.jobs import JobUpdate, Schedule
 from perijove_hub.exceptions import Invalid
-from perijove_hub.jobs.schedule import check, missed, next_slot, slots
+from perijove_hub.jobs import slots as clock
+from perijove_hub.jobs.schedule import check, next_slot, slots
 from perijove_hub.jobs.scheduler import Scheduler
 from perijove_hub.store.models import AuditRow, RunRow, ScheduleRow
 from tests.jobs.conftest import ADA, Platform
@@ -78,16 +81,37 @@ def test_slots_only_ever_go_forward(cron: str, zone: str, minutes: int) -> None:
 def test_the_latest_missed_slot_is_found_and_the_others_counted() -> None:
     first = at("2026-05-01T06:00+00:00")
     now = at("2026-05-04T05:59+00:00")
-    assert missed("0 6 * * *", "UTC", first=first, now=now) == (at("2026-05-03T06:00+00:00"), 2)
-    assert missed("0 6 * * *", "UTC", first=first, now=first) == (first, 0)
+    of = partial(slots, "0 6 * * *", "UTC")
+    latest = clock.latest(of, first=first, now=now)
+    assert latest == at("2026-05-03T06:00+00:00")
+    assert clock.count(of, first=first, before=latest) == 2
+    assert clock.latest(of, first=first, now=first) == first
+    assert clock.count(of, first=first, before=first) == 0
 
 
 def test_a_year_of_missed_minutes_is_not_walked_through() -> None:
     first = at("2025-05-01T00:00+00:00")
     now = at("2026-05-01T00:00:30+00:00")
-    latest, skipped = missed("* * * * *", "UTC", first=first, now=now)
+    of = partial(slots, "* * * * *", "UTC")
+    latest = clock.latest(of, first=first, now=now)
     assert latest == at("2026-05-01T00:00+00:00")
-    assert skipped == 1000
+    assert clock.count(of, first=first, before=latest) == 1000
+
+
+def test_an_interval_is_counted_from_its_anchor_and_never_drifts() -> None:
+    anchor = at("2026-03-28T12:00:07+00:00")
+
+    def of(after: datetime) -> Iterator[datetime]:
+        return clock.every(anchor, 90, after)
+
+    for late in (0, 1, 44, 89):
+        after = anchor + timedelta(seconds=90 * 1000 + late)
+        assert next(of(after)) == anchor + timedelta(seconds=90 * 1001)
+    assert next(of(anchor - timedelta(days=1))) == anchor + timedelta(seconds=90)
+    year = anchor + timedelta(days=365, seconds=30)
+    latest = clock.latest(of, first=next(of(anchor)), now=year)
+    assert (latest - anchor) % timedelta(seconds=90) == timedelta()
+    assert timedelta() <= year - latest < timedelta(seconds=90)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +136,55 @@ def test_what_is_no_schedule_is_refused(cron: str, zone: str, field: str | None)
     with pytest.raises(Invalid) as caught:
         check(cron, zone)
     assert caught.value.field == field
+    assert cron in caught.value.detail or zone in caught.value.detail
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("zone", "fix"),
+    [
+        ("Europe/Berln", "Did you mean Europe/Berlin?"),
+        ("europe/berlin", "Did you mean Europe/Berlin?"),
+        ("Berlin", "Did you mean Europe/Berlin?"),
+        ("New York", "Did you mean America/New_York?"),
+        ("Mars/Olympus", "Use an IANA name, such as Europe/Berlin or UTC."),
+    ],
+)
+def test_an_unknown_zone_is_refused_with_the_nearest_one(zone: str, fix: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check("0 6 * * *", zone)
+    assert caught.value.fix == fix
+
+
+def test_six_fields_are_refused_with_the_five_that_are_meant() -> None:
+    with pytest.raises(Invalid) as caught:
+        check("0 30 6 * * 1-5", "UTC")
+    assert caught.value.detail == "A cron expression has five fields, '0 30 6 * * 1-5' has 6."
+    assert caught.value.fix == "Leave out the seconds: '30 6 * * 1-5'."
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        (Schedule(), "schedule"),
+        (Schedule(cron="0 6 * * *", every_s=60), "schedule.every_s"),
+        (Schedule(every_s=60, after=["x"]), "schedule.after"),
+        (Schedule(cron="0 6 * * *", dataset="a.b.c"), "schedule.dataset"),
+        (Schedule(every_s=60, timezone="Mars"), "schedule.timezone"),
+        (Schedule(after=["nobodys"]), "schedule.after.0"),
+        (Schedule(dataset="a.b.c"), "schedule.dataset"),
+        (Schedule(cron="0 6 * * *", version=7), "schedule.version"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused_and_nothing_is_kept(
+    platform: Platform, wanted: Schedule, field: str
+) -> None:
+    with pytest.raises(Invalid) as caught:
+        platform.promote(schedule=wanted)
+    assert caught.value.field == field
+    assert caught.value.detail and caught.value.fix
+    with platform.context.database.reading() as session:
+        assert session.scalars(select(ScheduleRow)).all() == []
 
 
 #: Has no slot of its own between the past one a test makes due and now.

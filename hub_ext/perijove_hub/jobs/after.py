@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from perijove.types.base import Principal
 from perijove.types.jobs import AfterRule, RunState
 from perijove_hub.access import may_see
+from perijove_hub.jobs.notifications import outbox
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import JobRow, PrincipalRow, RunRow, ScheduleRow, UpstreamRow
 
@@ -28,8 +29,10 @@ def ended(session: Session, run: RunRow) -> None:
     To be called in the transaction that ends the run, after its state was set. The scheduler
     then looks at those jobs. The many runs of backfills and sweeps are followed by none.
     """
+    outbox.ended(session, run)
     if run.trigger in _MANY:
         return
+    session.flush()
     # The schedule is locked before its rows, as the scheduler does it, and always in the same
     # order: two runs that end at the same moment wait for each other, never both for ever.
     followers = session.scalars(
@@ -73,13 +76,7 @@ def judge(session: Session, schedule: ScheduleRow) -> Verdict:
     The caller has locked ``schedule``. Runs that do not fit ``all_success`` stay noted, so that
     a person who runs what failed again mends the chain, until the next round begins.
     """
-    found = session.execute(
-        select(UpstreamRow, JobRow, RunRow)
-        .join(JobRow, JobRow.id == UpstreamRow.upstream_id)
-        .outerjoin(RunRow, RunRow.id == UpstreamRow.run_id)
-        .where(UpstreamRow.job_id == schedule.job_id)
-        .execution_options(populate_existing=True)
-    ).all()
+    found = _upstream(session, schedule.job_id)
     fit = fits(schedule.rule, {job.id: run.state if run else "" for _, job, run in found})
     noted = {job.name: run.id for _, job, run in found if run is not None}
     if fit is None:
@@ -93,11 +90,14 @@ def judge(session: Session, schedule: ScheduleRow) -> Verdict:
         if schedule.rule != AfterRule.all_success:
             _forget(row for row, _, _ in found)
         return Verdict({}, noted, f"not {schedule.rule}")
-    served = [one for one in found if one[2] is not None]
-    if schedule.rule == AfterRule.any_failure:
-        served = [one for one in served if one[2].state in _FAILED]
+    failing = schedule.rule == AfterRule.any_failure
+    served = [
+        (row, job.name, run.id)
+        for row, job, run in found
+        if run is not None and (not failing or run.state in _FAILED)
+    ]
     _forget(row for row, _, _ in served)
-    return Verdict({job.name: run.id for _, job, run in served}, {})
+    return Verdict({name: run_id for _, name, run_id in served}, {})
 
 
 def fits(rule: str, states: Mapping[str, str]) -> bool | None:
@@ -144,6 +144,17 @@ def _better(session: Session, rule: str, noted: str, *, than: RunRow) -> bool:
         and fits(rule, {"": earlier.state}) is True
         and fits(rule, {"": than.state}) is not True
     )
+
+
+def _upstream(session: Session, job_id: str) -> list[tuple[UpstreamRow, JobRow, RunRow | None]]:
+    found = session.execute(
+        select(UpstreamRow, JobRow, RunRow)
+        .join(JobRow, JobRow.id == UpstreamRow.upstream_id)
+        .outerjoin(RunRow, RunRow.id == UpstreamRow.run_id)
+        .where(UpstreamRow.job_id == job_id)
+        .execution_options(populate_existing=True)
+    )
+    return [(row, job, run) for row, job, run in found]
 
 
 def _forget(rows: Iterable[UpstreamRow]) -> None:

@@ -16,6 +16,14 @@ from perijove_hub.store import audit
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import JobRow, RunRow
 
+#: Adds a run unless its key is taken; made once, because a thousand may be due at once.
+_INSERT = {
+    name: insert(RunRow)
+    .on_conflict_do_nothing(index_elements=[RunRow.job_id, RunRow.key])
+    .returning(RunRow)
+    for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+
 
 def enqueue(
     session: Session,
@@ -38,6 +46,40 @@ def enqueue(
     key already, and nothing was changed. ``priority`` is the job's when left out. When the
     group's quota is used up, the run is written down as failed, where its owner looks for it.
     """
+    found = enqueue_all(
+        session,
+        context,
+        job,
+        version,
+        {key: slot},
+        parameters=parameters,
+        trigger=trigger,
+        requested_by=requested_by,
+        priority=priority,
+        upstream=upstream,
+        rerun_of=rerun_of,
+    )
+    return found[0] if found else None
+
+
+def enqueue_all(
+    session: Session,
+    context: Context,
+    job: JobRow,
+    version: int,
+    made_for: Mapping[str | None, datetime | None],
+    *,
+    parameters: Mapping[str, Any],
+    trigger: str,
+    requested_by: str,
+    priority: int | None = None,
+    upstream: Mapping[str, str] | None = None,
+    rerun_of: str | None = None,
+) -> list[RunRow]:
+    """Add several runs that differ only in their keys, with the slot of each, by one statement.
+
+    Returns those that are new, in no order; all else is as with ``enqueue``.
+    """
     now = database_now(session)
     values: dict[str, Any] = {
         "job_id": job.id,
@@ -45,8 +87,6 @@ def enqueue(
         "owner": job.owner,
         "requested_by": requested_by,
         "trigger": trigger,
-        "key": key,
-        "slot": slot,
         "priority": job.priority if priority is None else priority,
         "upstream": dict(upstream or {}),
         "rerun_of": rerun_of,
@@ -58,17 +98,13 @@ def enqueue(
         failed, refused = RunState.failed.value, Cause.refused.value
         values |= {"state": failed, "cause": refused, "reason": refusal, "ended_at": now}
     # A constraint that is violated would end the transaction on PostgreSQL.
-    make = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = session.scalar(
-        make(RunRow)
-        .values(**values)
-        .on_conflict_do_nothing(index_elements=[RunRow.job_id, RunRow.key])
-        .returning(RunRow)
-    )
-    if row is None:
-        return None
+    added = session.scalars(
+        _INSERT[session.get_bind().dialect.name],
+        [{**values, "key": key, "slot": slot} for key, slot in made_for.items()],
+    ).all()
     actor = "scheduler" if trigger in after.AUTOMATIC else requested_by
-    audit.record(session, actor, "run.create", row.id, job=job.id)
-    if refusal:
-        after.ended(session, row)
-    return row
+    for row in added:
+        audit.record(session, actor, "run.create", row.id, job=job.id)
+        if refusal:
+            after.ended(session, row)
+    return list(added)

@@ -80,7 +80,7 @@ def next_slot(cron: str, timezone: str, after: datetime) -> datetime | None:
 def in_words(cron: str) -> str:
     """Say when an expression that was checked is due; itself where there are no words for it."""
     try:
-        return CronSim(cron, datetime.now(UTC)).explain()
+        return str(CronSim(cron, datetime.now(UTC)).explain())
     # cronsim's words know fewer forms than its parser; a preview must not fail for that.
     except Exception:
         return f"By cron: {cron}"

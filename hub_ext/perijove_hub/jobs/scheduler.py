@@ -13,7 +13,7 @@ from perijove.types.jobs import Overlap
 from perijove_hub.context import Context
 from perijove_hub.jobs.serving import serve
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import ScheduleRow
+from perijove_hub.store.models import JobRow, ScheduleRow
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +72,15 @@ class Scheduler:
                 self._serve([job_id])
 
     def _serve_together(self, job_ids: Sequence[str]) -> None:
-        with self._context.database.session() as session:
+        # What is changed is written once at the end, and not before every query.
+        with self._context.database.session() as session, session.no_autoflush:
             now = database_now(session)
-            for row in _locked(session, job_ids):
+            rows = _locked(session, job_ids)
+            # Read at once; held so that they need not be read one by one.
+            jobs = session.scalars(select(JobRow).where(JobRow.id.in_(job_ids))).all()
+            for row in rows:
                 serve(session, self._context, row, now)
+            del jobs
 
 
 def _locked(session: Session, job_ids: Sequence[str]) -> Sequence[ScheduleRow]:
