@@ -11,14 +11,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from perijove import catalog, experiments, images, jobs, models, shares
+    from perijove import catalog, experiments, images, jobs, models, secrets, shares
     from perijove.experiments import experiment
+    from perijove.secrets import Secret, secret
 
-__all__ = ["catalog", "experiment", "experiments", "images", "jobs", "models", "shares"]
+__all__ = [
+    "Secret",
+    "catalog",
+    "experiment",
+    "experiments",
+    "images",
+    "jobs",
+    "models",
+    "secret",
+    "secrets",
+    "shares",
+]
 
 __version__ = "0.1.0"
 
-_NOUNS = {"catalog", "experiments", "images", "jobs", "models", "shares"}
+_NOUNS = {"catalog", "experiments", "images", "jobs", "models", "secrets", "shares"}
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +38,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"perijove.{name}")
     if name == "experiment":
         return importlib.import_module("perijove.experiments").experiment
+    if name in ("Secret", "secret"):
+        return getattr(importlib.import_module("perijove.secrets"), name)
     raise AttributeError(f"module 'perijove' has no attribute {name!r}")
 
 

@@ -146,6 +146,10 @@ class Client:
         """PATCH ``path`` and read the answer as ``model``."""
         return model.model_validate_json(self.send("PATCH", path, json=body).content)
 
+    def put(self, model: type[M], path: str, body: BaseModel) -> M:
+        """PUT ``body`` and read the answer as ``model``."""
+        return model.model_validate_json(self.send("PUT", path, json=body).content)
+
     def delete(self, path: str) -> None:
         """DELETE ``path``."""
         self.send("DELETE", path)

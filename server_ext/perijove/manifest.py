@@ -106,8 +106,8 @@ class _Search:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self._import(node, where, package or self._root)
-            elif isinstance(node, ast.Constant | ast.BinOp | ast.Call):
-                self._named(_path(node) or "", f"named in {where}")
+        for text in _texts(tree):
+            self._named(text, f"named in {where}")
 
     def _module(self, path: Path) -> None:
         try:
@@ -166,7 +166,10 @@ class _Search:
             return
 
     def _below(self, folder: str) -> Iterator[str]:
-        for place, folders, files in os.walk(self._root / folder, followlinks=False):
+        top = self._root / folder
+        if not top.resolve().is_relative_to(self._root):
+            return
+        for place, folders, files in os.walk(top, followlinks=False):
             folders[:] = sorted(name for name in folders if not _is_left_out(name))
             self._looked_at += len(folders) + len(files)
             if self._looked_at > _MOST_LOOKED_AT:
@@ -202,7 +205,10 @@ def _inside(root: Path, relative: str) -> Path:
     """Return where ``relative`` really is; raises ``InputError`` when that is outside."""
     if relative.startswith("/") or ".." in relative.split("/"):
         raise InputError(relative, f"'{relative}' is not below the notebook's folder.")
-    path = (root / relative).resolve(strict=True)
+    try:
+        path = (root / relative).resolve(strict=True)
+    except RuntimeError:
+        raise InputError(relative, f"'{relative}' is a link to itself.") from None
     if not path.is_relative_to(root):
         raise InputError(relative, f"'{relative}' is a link that leads out of the folder.")
     return path
@@ -217,7 +223,7 @@ def _content(root: Path, relative: str, most: int) -> bytes:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise InputError(relative, f"'{relative}' is no file. Name the files in it.")
             content = file.read(most + 1)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no name of a file"
         raise InputError(relative, f"'{relative}' cannot be read ({why}).") from None
     if len(content) > most:
@@ -244,6 +250,17 @@ def _parse(source: str) -> ast.Module | None:
         return ast.parse(plain)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _texts(tree: ast.Module) -> Iterator[str]:
+    """Yield every path that the code has, and not the parts of it."""
+    parts: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant | ast.BinOp | ast.Call) and id(node) not in parts:
+            text = _path(node)
+            if text:
+                parts.update(id(part) for part in ast.walk(node))
+                yield text
 
 
 def _path(node: ast.expr, depth: int = 0) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -43,6 +44,17 @@ def read(source: str) -> dict[str, Parameter]:
         ("a = datetime.datetime.fromisoformat('2026-01-02')", "datetime", "2026-01-02T00:00:00"),
         ("a: typing.Any = 1", "any", 1),
         ("a: int | float = 1", "float", 1),
+        ("a = dict(x=1)", "dict", {"x": 1}),
+        ("a = dt.date(2026, 1, 2)", "date", "2026-01-02"),
+        ("a: dt.datetime = dt.datetime(2026, 1, 2)", "datetime", "2026-01-02T00:00:00"),
+        ("a: 'datetime.date' = '2026-01-02'", "date", "2026-01-02"),
+        ('a: "Literal[1, 2]" = 1', "choice", 1),
+        ("a: Annotated[int, 'of rows'] = 1", "int", 1),
+        ("a: typing.List[str] = []", "list", []),
+        ("a: perijove.Secret = 'API_KEY'", "secret", "API_KEY"),
+        ("a: Secret = 'API_KEY'", "secret", "API_KEY"),
+        ("a: perijove.Secret = perijove.secret('API_KEY')", "secret", "API_KEY"),
+        ("a = perijove.secret('API_KEY')", "secret", "API_KEY"),
     ],
 )
 def test_types_come_from_annotations_and_values(source: str, kind: str, default: Any) -> None:
@@ -59,6 +71,51 @@ def test_types_come_from_annotations_and_values(source: str, kind: str, default:
 def test_optional_means_nullable(source: str) -> None:
     parameter = read(source)["a"]
     assert (parameter.type, parameter.nullable) == ("int", True)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("a: datetime.date = None", "date"),
+        ("a: 'str | None' = None", "str"),
+        ("a: typing.Optional[datetime.datetime] = None", "datetime"),
+        ("a: list[str] | None = None", "list"),
+        ("a: Union[dict, None] = None", "dict"),
+        ("a: bool | None = True", "bool"),
+        ("a: Secret | None = None", "secret"),
+    ],
+)
+def test_every_type_may_be_nullable(source: str, kind: str) -> None:
+    parameter = read(source)["a"]
+    assert (parameter.type, parameter.nullable) == (kind, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "default"),
+    [
+        ("a: int = 'x'", "x"),
+        ("a: int = True", True),
+        ("a: datetime.date = 'soon'", "soon"),
+        ("a: Literal['x', 'y'] = 'z'", "z"),
+        ("a: list = {}", {}),
+    ],
+)
+def test_a_default_of_another_type_is_told_and_not_offered(source: str, default: Any) -> None:
+    (parameter,), (warning,) = read_cell(source)
+    assert parameter.default is None
+    assert f"its default {json.dumps(default)} is not one" in warning
+
+
+def test_a_secret_that_is_computed_by_hand_has_to_be_named_by_every_run() -> None:
+    (parameter,), (warning,) = read_cell("a: perijove.Secret = getpass()")
+    assert (parameter.type, parameter.required) == ("secret", True)
+    assert "must give another value" in warning
+
+
+def test_the_value_of_a_secret_in_the_cell_is_refused_and_not_repeated() -> None:
+    with pytest.raises(NotebookError, match="perijove secrets set NAME") as caught:
+        read_cell("a: perijove.Secret = 'sk-live-4711'")
+    assert "4711" not in str(caught.value)
 
 
 def test_literal_means_choice() -> None:
@@ -90,7 +147,9 @@ def test_other_statements_are_no_parameters() -> None:
     assert list(read("%matplotlib inline\n!ls\na = 1")) == ["a"]
 
 
-@pytest.mark.parametrize("value", ["dict(x=1)", "os.getcwd()", "date.today()", "{1, 2}", "b'x'"])
+@pytest.mark.parametrize(
+    "value", ["dict([(1, 2)])", "dict(**x)", "os.getcwd()", "date.today()", "{1, 2}", "b'x'"]
+)
 def test_a_computed_default_is_offered_with_a_warning(value: str) -> None:
     (parameter,), (warning,) = read_cell(f"a = {value}")
     assert (parameter.type, parameter.default, parameter.required) == ("any", None, False)
@@ -156,8 +215,12 @@ def test_what_is_no_notebook_is_refused(broken: Any, message: str) -> None:
 
 def test_two_tagged_cells_are_refused_with_their_numbers() -> None:
     two = notebook(code("a = 1", tags=["parameters"]), code("b = 1", tags=["parameters"]))
-    with pytest.raises(NotebookError, match="Cells 1 and 2"):
+    with pytest.raises(NotebookError, match="Cells 1 and 2 are tagged"):
         inspect(two)
+    many = notebook(*[code(f"a = {at}", tags=["parameters"]) for at in range(5000)])
+    with pytest.raises(NotebookError, match="Cells 1 and 2, and 4998 more, are") as caught:
+        inspect(many)
+    assert len(str(caught.value)) < 200
 
 
 def test_a_syntax_error_names_cell_and_line() -> None:

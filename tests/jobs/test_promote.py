@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import time
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from perijove.types.base import Principal, Visibility
 from perijove.types.jobs import (
+    InputFile,
     Job,
     JobCreate,
     JobUpdate,
@@ -19,6 +23,7 @@ from perijove.types.jobs import (
     Schedule,
 )
 from perijove_hub.exceptions import Conflict, Invalid, NotFound, Refused
+from perijove_hub.jobs.history import History
 from perijove_hub.jobs.render import as_html
 from perijove_hub.jobs.service import JobSort
 from tests.jobs.conftest import ADA, ADMIN, BOB, GRACE, TUTORIAL, Platform, someone
@@ -70,9 +75,9 @@ def test_a_changed_notebook_makes_the_next_version_and_keeps_the_rest(platform: 
     assert job.schedule and job.schedule.cron == "0 6 * * *"
     assert (job.visibility, job.group) == (Visibility.group, "research")
     assert job.resources.memory_mb == 512
-    versions = platform.jobs.versions(ADA, job.id, cursor=None, limit=1)
+    versions = History(platform.context).list(ADA, job.id, cursor=None, limit=1)
     assert [one.version for one in versions.items] == [2]
-    rest = platform.jobs.versions(ADA, job.id, cursor=versions.next_cursor, limit=1)
+    rest = History(platform.context).list(ADA, job.id, cursor=versions.next_cursor, limit=1)
     assert [one.version for one in rest.items] == [1]
 
 
@@ -175,7 +180,7 @@ def test_a_private_job_is_nobody_elses(platform: Platform) -> None:
 def _sees_nothing(platform: Platform, other: Principal, *, job: Job, run: Run) -> None:
     for refused in (
         lambda: platform.jobs.get(other, job.id),
-        lambda: platform.jobs.versions(other, job.id, cursor=None, limit=5),
+        lambda: History(platform.context).list(other, job.id, cursor=None, limit=5),
         lambda: platform.jobs.update(other, job.id, JobUpdate()),
         lambda: platform.jobs.delete(other, job.id),
         lambda: platform.run(job, by=other),
@@ -269,3 +274,108 @@ def test_a_page_of_the_output_holds_no_scripts_and_fetches_nothing() -> None:
     assert "<b>bold</b>" in page
     assert "plain" in page
     assert "cdnjs" not in page
+
+
+def kept(path: str, content: bytes = b"a,b\n1,2\n") -> InputFile:
+    return InputFile(path=path, content=base64.b64encode(content).decode())
+
+
+def test_files_are_kept_with_the_notebook(platform: Platform) -> None:
+    job = platform.promote(inputs=[kept("data/points.csv"), kept("helpers.py", b"x = 1\n")])
+    found = {file.path: file for file in job.latest.inputs}
+    assert list(found) == ["data/points.csv", "helpers.py"]
+    assert found["helpers.py"].bytes == 6
+    assert platform.context.blobs.get(found["helpers.py"].sha256) == b"x = 1\n"
+    assert platform.jobs.get(ADA, job.id).latest.inputs == job.latest.inputs
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/etc/passwd", "not below the notebook's folder"),
+        ("../secret.csv", "not below the notebook's folder"),
+        ("data/../../x", "not below the notebook's folder"),
+        ("a//b", "not a plain path"),
+        ("./a", "not a plain path"),
+        ("a/", "not a plain path"),
+        ("a\nb", "characters that no file here may have"),
+        ("a\x00b", "characters that no file here may have"),
+        ("a\\b", "characters that no file here may have"),
+        ("a\u202eb", "characters that no file here may have"),
+        ("ä" * 128, "more than 255 bytes"),
+        ("outputs/x.csv", "every run fills itself"),
+        ("inputs/x.csv", "every run fills itself"),
+        ("outputs", "every run fills itself"),
+    ],
+)
+def test_a_path_that_no_run_should_write_is_refused(
+    platform: Platform, path: str, message: str
+) -> None:
+    with pytest.raises(Invalid, match=message) as caught:
+        platform.promote(inputs=[kept("fine.csv"), kept(path)])
+    assert caught.value.field == "inputs.1.path"
+    assert caught.value.fix
+    assert caught.value.detail.isprintable()
+    assert platform.context.data.root.joinpath("blobs").exists() is False
+
+
+def test_a_file_is_kept_once_and_in_no_other_file(platform: Platform) -> None:
+    with pytest.raises(Invalid, match="is there twice"):
+        platform.promote(inputs=[kept("a.csv"), kept("a.csv")])
+    with pytest.raises(Invalid, match="'a' is a file, so 'a/b' cannot lie in it") as caught:
+        platform.promote(inputs=[kept("a/b"), kept("a")])
+    assert caught.value.field == "inputs.0.path"
+
+
+def test_content_that_is_not_base64_is_refused(platform: Platform) -> None:
+    for content in ("%%%", "abc", "YQ==\n!", "ä"):
+        with pytest.raises(Invalid, match="not Base64") as caught:
+            platform.promote(inputs=[InputFile(path="a.csv", content=content)])
+        assert caught.value.field == "inputs.0.content"
+
+
+def test_files_above_the_platforms_limit_are_refused(platform: Platform) -> None:
+    platform.context.settings.jobs.inputs_mb = 1
+    halves = [kept("a.bin", bytes(2**19)), kept("b.bin", bytes(2**19))]
+    assert len(platform.promote(inputs=halves).latest.inputs) == 2
+    with pytest.raises(Invalid, match="at most 1 are kept") as caught:
+        platform.promote(inputs=[*halves, kept("c.bin")])
+    assert caught.value.field == "inputs"
+
+
+def test_more_files_than_anybody_needs_are_refused() -> None:
+    with pytest.raises(ValidationError, match="at most 1000"):
+        JobCreate(name="a", notebook=TUTORIAL, inputs=[kept(f"{at}.csv") for at in range(1001)])
+
+
+def test_a_notebook_with_100_mb_of_outputs_is_kept_without_them(platform: Platform) -> None:
+    ran = executed(TUTORIAL)
+    for cell in ran["cells"]:
+        cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "x" * 50_000_000}]
+    job = platform.promote(ran)
+    assert len(platform.context.blobs.get(job.latest.notebook_sha256)) < 10_000
+
+
+def test_a_notebook_of_very_many_cells_is_kept_within_seconds(platform: Platform) -> None:
+    cells = [
+        code("C: float = 0.5", tags=["parameters"]),
+        *(code(f"x = {at}") for at in range(10_000)),
+    ]
+    began = time.monotonic()
+    job = platform.promote(notebook(*cells))
+    assert [parameter.name for parameter in job.latest.parameters] == ["C"]
+    assert time.monotonic() - began < 30
+
+
+def test_a_misspelt_parameter_is_refused_by_a_schedule_too(platform: Platform) -> None:
+    for given, message in (({"c": 1}, "Did you mean 'C'"), ({"C": "x"}, "must be a number")):
+        with pytest.raises(Invalid, match=message) as caught:
+            platform.promote(schedule=Schedule(cron="0 6 * * *", parameters=given))
+        assert caught.value.field == f"schedule.parameters.{next(iter(given))}"
+
+
+def test_a_version_that_does_not_fit_the_schedule_is_refused(platform: Platform) -> None:
+    job = platform.promote(schedule=Schedule(cron="0 6 * * *", parameters={"C": 2}))
+    with pytest.raises(Invalid, match="no parameter 'C'"):
+        platform.promote(notebook(code("rows = 1", tags=["parameters"])))
+    assert platform.jobs.get(ADA, job.id).latest.version == 1

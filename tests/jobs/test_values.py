@@ -24,6 +24,7 @@ table = {}
 solver: Literal["lbfgs", "saga"] = "lbfgs"
 seed: int | None = None
 anything = None
+token: perijove.Secret = "API_KEY"
 """
 )
 
@@ -41,6 +42,7 @@ def test_values_that_fit_pass_and_are_as_json_carries_them() -> None:
         "solver": "saga",
         "seed": None,
         "anything": {"x": [1]},
+        "token": "OTHER_KEY",
     }
     checked = check(PARAMETERS, given)
     assert checked["C"] == 2.0
@@ -69,12 +71,20 @@ def test_values_that_fit_pass_and_are_as_json_carries_them() -> None:
         ("solver", "newton", 'one of "lbfgs", "saga"'),
         ("seed", "x", "a whole number or null"),
         ("anything", object(), "any value"),
+        ("token", "lower", "the name of a secret"),
+        ("token", 5, "the name of a secret"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(name: str, value: Any, wanted: str) -> None:
     with pytest.raises(ParameterError, match=f"'{name}' must be {wanted}") as caught:
         check(PARAMETERS, {name: value})
     assert caught.value.name == name
+
+
+def test_the_value_of_a_secret_given_by_mistake_is_not_repeated() -> None:
+    with pytest.raises(ParameterError) as caught:
+        check(PARAMETERS, {"token": "sk-live-4711"})
+    assert "4711" not in str(caught.value)
 
 
 def test_a_choice_of_one_is_not_true() -> None:

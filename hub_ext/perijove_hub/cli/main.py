@@ -35,6 +35,7 @@ COMMANDS = {
     "runs": "perijove_hub.cli.runs",
     "gpus": "perijove_hub.cli.gpus",
     "usage": "perijove_hub.cli.usage",
+    "secrets": "perijove_hub.cli.secrets",
     "shares": "perijove_hub.cli.shares",
     "workspaces": "perijove_hub.cli.workspaces",
 }

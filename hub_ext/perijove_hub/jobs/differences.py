@@ -49,14 +49,17 @@ def _pairs(before: Sequence[Cell], after: Sequence[Cell]) -> dict[int, int]:
 def _aligned(
     before: Sequence[Cell], after: Sequence[Cell], ours: Sequence[int], theirs: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
-    """Pair equal cells in order, and where as many were replaced as there are now, those too."""
+    """Pair equal cells in order, and where cells without ids replace as many others, those too."""
     texts = [_text(before[at]) for at in ours], [_text(after[at]) for at in theirs]
     matcher = difflib.SequenceMatcher(None, *texts)
     for kind, a, a_end, b, b_end in matcher.get_opcodes():
-        if kind == "equal" or (kind == "replace" and a_end - a == b_end - b):
-            for one, other in zip(ours[a:a_end], theirs[b:b_end], strict=True):
-                if before[one]["cell_type"] == after[other]["cell_type"]:
-                    yield one, other
+        if kind not in ("equal", "replace") or a_end - a != b_end - b:
+            continue
+        for one, other in zip(ours[a:a_end], theirs[b:b_end], strict=True):
+            is_known = "id" in before[one] and "id" in after[other]
+            is_type_same = before[one]["cell_type"] == after[other]["cell_type"]
+            if is_type_same and (kind == "equal" or not is_known):
+                yield one, other
 
 
 def _text(cell: Cell) -> tuple[str, str]:
@@ -99,10 +102,10 @@ def _unmoved(order: Sequence[int]) -> set[int]:
         ends[length : length + 1] = [place]
         back.append(ends[length - 1] if length else None)
     found = set()
-    place = ends[-1] if ends else None
-    while place is not None:
-        found.add(order[place])
-        place = back[place]
+    at = ends[-1] if ends else None
+    while at is not None:
+        found.add(order[at])
+        at = back[at]
     return found
 
 

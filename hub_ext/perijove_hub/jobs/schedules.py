@@ -18,7 +18,7 @@ from perijove_hub.context import Context
 from perijove_hub.exceptions import Invalid
 from perijove_hub.jobs import datasets, schedule, versions, wire, words
 from perijove_hub.jobs import slots as clock
-from perijove_hub.jobs.values import checked
+from perijove_hub.jobs.values import submitted
 from perijove_hub.store import audit
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import DatasetRow, JobRow, ScheduleRow, UpstreamRow
@@ -91,7 +91,7 @@ def fits(session: Session, job: JobRow) -> None:
     kept = session.get(ScheduleRow, job.id)
     if kept is not None and kept.version is None and kept.follow == Follow.latest:
         parameters = wire.parameters(wire.latest_version(session, job.id))
-        checked(parameters, kept.parameters, field="schedule.parameters")
+        submitted(session, job, parameters, kept.parameters, field="schedule.parameters")
 
 
 def check(wanted: Schedule) -> None:
@@ -155,7 +155,8 @@ def _values(session: Session, job: JobRow, wanted: Schedule) -> dict[str, object
         except Invalid:
             # The schedule may be set before the first version is approved.
             version = wire.latest_version(session, job.id)
-    return checked(wire.parameters(version), wanted.parameters, field="schedule.parameters")
+    declared = wire.parameters(version)
+    return submitted(session, job, declared, wanted.parameters, field="schedule.parameters")
 
 
 def _upstream(session: Session, principal: Principal, wanted: Schedule) -> list[JobRow]:

@@ -180,6 +180,7 @@ class JobService:
             row = find_to_change(session, principal, job_id)
             now = utcnow()
             audit.record(session, principal, "job.delete", row.id, name=row.name)
+            schedules.leave(session, row)
             row.deleted_at = now
             # '~' is in no job's name; the id makes room for the next one to be deleted.
             row.name = f"{row.name}~{row.id}"

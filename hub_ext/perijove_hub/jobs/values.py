@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from perijove.exceptions import ParameterError
 from perijove.runner.values import check
 from perijove.types.jobs import Parameter
 from perijove_hub.exceptions import Invalid
+from perijove_hub.secrets import values as secrets
+from perijove_hub.store.models import JobRow
 
 
 def checked(
@@ -19,3 +23,20 @@ def checked(
         return check(parameters, given)
     except ParameterError as error:
         raise Invalid(str(error), field=f"{field}.{error.name}") from None
+
+
+def submitted(
+    session: Session,
+    job: JobRow,
+    parameters: Sequence[Parameter],
+    given: Mapping[str, Any],
+    *,
+    field: str = "parameters",
+) -> dict[str, Any]:
+    """Return the checked values of a run of ``job``, whose owner has the secrets they name.
+
+    Raises ``Invalid`` as ``checked`` does.
+    """
+    values = checked(parameters, given, field=field)
+    secrets.check(session, job.owner, secrets.named(parameters, values), field=field)
+    return values

@@ -228,7 +228,7 @@ def latest_version(session: Session, job_id: str) -> JobVersionRow:
 
 def _job(
     row: JobRow,
-    latest: JobVersionRow,
+    latest: JobVersion,
     *,
     scheduled: Mapping[str, ScheduleState],
     last: Mapping[str, Run],

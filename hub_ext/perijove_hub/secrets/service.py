@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from perijove.types.base import Page, Principal
-from perijove.types.secrets import MOST_BYTES, Secret, SecretCreate
+from perijove.types.secrets import LEAST, MOST_BYTES, Secret, SecretCreate
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Conflict, Invalid, NotFound, Refused
@@ -86,8 +86,15 @@ def _check_user(principal: Principal) -> None:
 
 
 def _checked(body: SecretCreate) -> str:
-    value = body.value.get_secret_value()
+    value = body.value
     size = len(value.encode())
+    if len(value) < LEAST:
+        raise Invalid(
+            f"The value has fewer than {LEAST} characters, so it could not be told from other "
+            "output and taken out of it.",
+            field="value",
+            fix="Use a longer one, or an ordinary parameter.",
+        )
     if size > MOST_BYTES:
         raise Invalid(
             f"The value has {size:,} bytes; at most {MOST_BYTES:,} are kept.",

@@ -65,10 +65,10 @@ def _asked(body: bytes) -> tuple[str, list[str] | None]:
         path, chosen = asked["path"], asked.get("chosen")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise NotebookError('The request is not {"path": …} in JSON.') from None
-    names = chosen if isinstance(chosen, list) else []
-    if not isinstance(path, str) or not all(isinstance(name, str) for name in names):
+    is_list = isinstance(chosen, list) and all(isinstance(name, str) for name in chosen)
+    if not isinstance(path, str) or not (chosen is None or is_list):
         raise NotebookError("'path' is text, and 'chosen' a list of texts.")
-    return path, None if chosen is None else names
+    return path, chosen
 
 
 def _answer(root: Path, path: str, chosen: list[str] | None) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _answer(root: Path, path: str, chosen: list[str] | None) -> dict[str, Any]:
         if place.stat().st_size > MOST_NOTEBOOK:
             raise NotebookError(f"'{relative}' is too large to be looked through.")
         notebook = json.loads(place.read_bytes())
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError):  # RuntimeError: a link to itself
         raise NotebookError(f"There is no notebook '{relative}' here. Save it first.") from None
     except (ValueError, RecursionError):
         raise NotebookError(f"'{relative}' is not a notebook.") from None

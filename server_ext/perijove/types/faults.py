@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from perijove.types.base import NAME_PATTERN, NAME_RULE, Problem
 from perijove.types.images import APT_PATTERN, CONDA_PATTERN, REFERENCE_PATTERN
+from perijove.types.secrets import PATTERN as SECRET_PATTERN
+from perijove.types.secrets import RULE as SECRET_RULE
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -17,6 +19,7 @@ _PLACES = ("body", "query", "path", "header")
 _RULES = {
     NAME_PATTERN: NAME_RULE,
     REFERENCE_PATTERN: "the name of an image, NAME or NAME@VERSION",
+    SECRET_PATTERN: f"a name of a secret: {SECRET_RULE}",
     APT_PATTERN: "Debian's name of a package, NAME or NAME=VERSION",
     CONDA_PATTERN: "conda's name of a package, NAME or NAME=VERSION",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from perijove.types.base import Wire
 
@@ -16,6 +16,9 @@ RULE = "capital letters, digits and '_', a letter first; 1 to 63 characters"
 #: Before a secret's name, the environment variable in which a run finds its value.
 VARIABLE = "PERIJOVE_SECRET_"
 
+#: Fewest characters of a value: shorter ones occur everywhere, so none could be told from other
+#: output and taken out of it.
+LEAST = 4
 #: Most bytes of a value.
 MOST_BYTES = 64 * 1024
 
@@ -23,8 +26,9 @@ MOST_BYTES = 64 * 1024
 class SecretCreate(Wire):
     """Keep a secret, or give the one of that name another value."""
 
-    value: SecretStr = Field(min_length=1, max_length=MOST_BYTES)
-    """Text of at most 64 KiB; it is never shown again."""
+    # Its length is checked by the service: errors of a field repeat short values.
+    value: str = Field(repr=False, json_schema_extra={"format": "password", "writeOnly": True})
+    """Text of at least 4 characters and at most 64 KiB; it is never shown again."""
 
 
 class Secret(Wire):
