@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import nbformat
@@ -10,6 +11,8 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from perijove_hub.exceptions import Conflict
+
+log = logging.getLogger(__name__)
 
 #: No origin, no scripts, nothing fetched: whatever the outputs hold, the page only shows it.
 HTML_HEADERS = {
@@ -37,17 +40,24 @@ _REMOTE = (
 def as_html(notebook: bytes) -> str:
     """Render nbformat JSON as one page without scripts or remote parts.
 
-    Raises ``Conflict`` for one too large to render.
+    Raises ``Conflict`` for one too large to render, and for what is no notebook.
     """
     if len(notebook) > MAX_BYTES:
         raise Conflict(
             f"The output notebook has {len(notebook) / 1e6:.0f} MB, too much for a page.",
             fix="Download it and open it in JupyterLab.",
         )
-    node = nbformat.reads(notebook.decode(), as_version=4)
-    # Widgets are scripts; without their state they show as the text they carry.
-    node.metadata.pop("widgets", None)
-    page, _ = _exporter().from_notebook_node(node)
+    try:
+        node = nbformat.reads(notebook.decode(), as_version=4)
+        # Widgets are scripts; without their state they show as the text they carry.
+        node.metadata.pop("widgets", None)
+        page, _ = _exporter().from_notebook_node(node)
+    except Exception as error:
+        # The run's own code can write the file, and what it then is nobody can foresee.
+        log.warning("an output notebook cannot be shown: %s", error)
+        raise Conflict(
+            "The output notebook is not as a runner writes it.", fix="Download it."
+        ) from None
     return _without_scripts(page)
 
 

@@ -7,11 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response, status
 
 from perijove.types.base import Page
-from perijove.types.jobs import LogChunk, Run, RunCreate, RunState
+from perijove.types.comparison import Comparison
+from perijove.types.jobs import Attempt, CellTimes, LogChunk, Run, RunAgain, RunCreate, RunState
+from perijove.types.watching import RunFailure, RunPoint
 from perijove_hub.api.auth import Reader, Runner
 from perijove_hub.api.body import CheckedRoute
 from perijove_hub.api.dependencies import Ctx, IdempotencyKey
 from perijove_hub.api.paging import Cursor, Limit
+from perijove_hub.jobs import artifacts, cells, compare, failure
 from perijove_hub.jobs.render import HTML_HEADERS, as_html
 from perijove_hub.jobs.runs import RunService
 from perijove_hub.launch.choose import launcher
@@ -19,6 +22,10 @@ from perijove_hub.launch.choose import launcher
 router = APIRouter(tags=["jobs"], route_class=CheckedRoute)
 
 Offset = Annotated[int, Query(ge=0, le=2**53, description="First byte of the log to return")]
+
+AttemptNumber = Annotated[
+    int | None, Query(ge=1, le=1000, description="One of its attempts; left out for the last")
+]
 
 
 def _runs(ctx: Ctx) -> RunService:
@@ -53,6 +60,17 @@ def list_job_runs(
     return runs.list(principal, job_id, state=state, cursor=cursor, limit=limit)
 
 
+@router.get("/jobs/{job_id}/series")
+def get_job_series(
+    principal: Reader,
+    runs: Runs,
+    job_id: str,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most runs to return")] = 200,
+) -> list[RunPoint]:
+    """Return state, seconds and metrics of a job's last runs, oldest first, for charts."""
+    return list(runs.series(principal, job_id, limit=limit))
+
+
 @router.get("/runs/{run_id}")
 def get_run(principal: Reader, runs: Runs, run_id: str) -> Run:
     """Show one run and how far it has got."""
@@ -65,19 +83,77 @@ def cancel_run(principal: Runner, runs: Runs, run_id: str) -> Run:
     return runs.cancel(principal, run_id)
 
 
+@router.post("/runs/{run_id}/again", status_code=status.HTTP_201_CREATED)
+def run_again(
+    principal: Runner,
+    runs: Runs,
+    run_id: str,
+    body: RunAgain,
+    idempotency_key: IdempotencyKey = None,
+) -> Run:
+    """Queue a run like this one, with the same parameters or others."""
+    return runs.again(principal, run_id, body, key=idempotency_key)
+
+
+@router.get("/runs/{run_id}/attempts")
+def list_run_attempts(principal: Reader, runs: Runs, run_id: str) -> list[Attempt]:
+    """List how often a run was tried, in order; the last one is the run as it is now."""
+    return list(runs.attempts(principal, run_id))
+
+
+@router.get("/runs/{run_id}/cells")
+def get_run_cells(principal: Reader, ctx: Ctx, run_id: str) -> CellTimes:
+    """Tell when each cell ran, and how long those to come will probably take."""
+    return cells.times(ctx, launcher(ctx), principal, run_id)
+
+
+@router.get("/runs/{run_id}/failure")
+def get_run_failure(principal: Reader, ctx: Ctx, run_id: str) -> RunFailure:
+    """Show the cell that failed, its traceback, and why the run ended."""
+    return failure.of_run(ctx, principal, run_id)
+
+
+@router.get("/runs/{run_id}/compare/{other}")
+def compare_runs(principal: Reader, ctx: Ctx, run_id: str, other: str) -> Comparison:
+    """Tell what differs between two runs: values, environment, code, outputs and metrics."""
+    return compare.compare(ctx, principal, run_id, other)
+
+
+@router.get(
+    "/runs/{run_id}/artifacts/{path:path}",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}},
+)
+def get_run_artifact(
+    principal: Reader,
+    ctx: Ctx,
+    run_id: str,
+    path: str,
+    view: Annotated[
+        bool, Query(description="Show text, PNG and HTML in place, where they can do nothing")
+    ] = False,
+) -> Response:
+    """Download a file that a run left."""
+    found = artifacts.send(ctx, principal, run_id, path, view=view)
+    return Response(found.content, media_type=found.media_type, headers=found.headers)
+
+
 @router.get("/runs/{run_id}/logs")
-def get_run_logs(principal: Reader, runs: Runs, run_id: str, offset: Offset = 0) -> LogChunk:
+def get_run_logs(
+    principal: Reader, runs: Runs, run_id: str, offset: Offset = 0, attempt: AttemptNumber = None
+) -> LogChunk:
     """Read a run's log from a byte on, while it runs and afterwards."""
-    return runs.logs(principal, run_id, offset)
+    return runs.logs(principal, run_id, offset, attempt=attempt)
 
 
 @router.get("/runs/{run_id}/notebook", response_model=dict[str, Any])
-def get_run_notebook(principal: Reader, runs: Runs, run_id: str) -> Response:
-    """Return the output notebook as nbformat JSON."""
-    content = runs.notebook(principal, run_id)
-    return Response(
-        content, media_type="application/json", headers={"X-Content-Type-Options": "nosniff"}
-    )
+def get_run_notebook(
+    principal: Reader, runs: Runs, run_id: str, attempt: AttemptNumber = None
+) -> Response:
+    """Return the output notebook as nbformat JSON; while the run goes on, its last save."""
+    content, partial = runs.notebook(principal, run_id, attempt=attempt)
+    headers = {"X-Content-Type-Options": "nosniff"} | _partial(partial)
+    return Response(content, media_type="application/json", headers=headers)
 
 
 @router.get(
@@ -85,7 +161,16 @@ def get_run_notebook(principal: Reader, runs: Runs, run_id: str) -> Response:
     response_class=Response,
     responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
 )
-def get_run_notebook_html(principal: Reader, runs: Runs, run_id: str) -> Response:
+def get_run_notebook_html(
+    principal: Reader, runs: Runs, run_id: str, attempt: AttemptNumber = None
+) -> Response:
     """Return the output notebook as a page without scripts, origin or remote parts."""
-    page = as_html(runs.notebook(principal, run_id))
-    return Response(page, media_type="text/html", headers=HTML_HEADERS)
+    content, partial = runs.notebook(principal, run_id, attempt=attempt)
+    return Response(
+        as_html(content), media_type="text/html", headers=HTML_HEADERS | _partial(partial)
+    )
+
+
+def _partial(partial: bool) -> dict[str, str]:
+    """Say that a run still writes what is sent, and that the next answer is another."""
+    return {"Perijove-Partial": "true", "Cache-Control": "no-store"} if partial else {}

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from perijove.types.base import Page, Principal
-from perijove.types.jobs import LogChunk, Run, RunCreate, RunState
+from perijove.types.jobs import Attempt, Cause, LogChunk, Run, RunAgain, RunCreate, RunState
+from perijove.types.watching import RunPoint
 from perijove_hub.access import may_change
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound, Refused
-from perijove_hub.jobs import image, quota, wire
+from perijove_hub.jobs import after, image, live, quota, versions, wire
 from perijove_hub.jobs.enqueue import enqueue
+from perijove_hub.jobs.finding import find_run, may_run
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.jobs.service import find
-from perijove_hub.jobs.values import checked
+from perijove_hub.jobs.values import submitted
 from perijove_hub.launch import Launcher
 from perijove_hub.store import audit, idempotency
-from perijove_hub.store.models import JobRow, JobVersionRow, RunRow, utcnow
+from perijove_hub.store.models import AttemptRow, JobRow, JobVersionRow, RunRow, utcnow
 
 #: Most bytes of a log in one answer.
 CHUNK = 256 * 1024
@@ -38,11 +44,15 @@ class RunService:
         Raises ``Invalid`` for a parameter that is unknown, missing or of the wrong type, and for
         an image that does not start.
         """
-        try:
-            return self._create(principal, job_id, body, key=key)
-        except IntegrityError:
-            # The same key at the same moment: now it is there to be found.
-            return self._create(principal, job_id, body, key=key)
+        return _once(lambda: self._create(principal, job_id, body, key=key))
+
+    def again(self, principal: Principal, run_id: str, body: RunAgain, *, key: str | None) -> Run:
+        """Queue a run like an earlier one, for the same slot and after the same runs.
+
+        Parameters that it had and the version no longer declares are left out. Raises ``Invalid``
+        as ``create`` does.
+        """
+        return _once(lambda: self._again(principal, run_id, body, key=key))
 
     def list(
         self,
@@ -68,29 +78,59 @@ class RunService:
                 limit=limit,
                 descending=True,
             )
-            items = [wire.run(row, job.name) for row in found]
+            items = wire.runs(session, found, {job.id: job.name})
             return Page[Run](items=items, next_cursor=following)
+
+    def series(self, principal: Principal, job_id: str, *, limit: int) -> tuple[RunPoint, ...]:
+        """Return a job's last runs for charts, oldest first."""
+        with self._context.database.reading() as session:
+            job = find(session, principal, job_id)
+            rows = session.scalars(
+                select(RunRow)
+                .where(RunRow.job_id == job.id)
+                .order_by(RunRow.queued_at.desc(), RunRow.id.desc())
+                .limit(limit)
+            ).all()
+            return tuple(_point(row) for row in reversed(rows))
 
     def get(self, principal: Principal, run_id: str) -> Run:
         """Return one run."""
         with self._context.database.reading() as session:
-            row, job = _find(session, principal, run_id)
-            return wire.run(row, job.name)
+            row, job = find_run(session, principal, run_id)
+            found = wire.runs(session, [row], {job.id: job.name})[0]
+            found.expected_s = wire.expected_s(session, job.id)
+            return found
+
+    def attempts(self, principal: Principal, run_id: str) -> tuple[Attempt, ...]:
+        """Return a run's tries in their order; the last is the run as it is now."""
+        with self._context.database.reading() as session:
+            row, _ = find_run(session, principal, run_id)
+            earlier = session.scalars(
+                select(AttemptRow)
+                .where(AttemptRow.run_id == row.id, AttemptRow.attempt < row.attempt)
+                .order_by(AttemptRow.attempt)
+            ).all()
+            return (*map(_attempt, earlier), _attempt(row))
 
     def cancel(self, principal: Principal, run_id: str) -> Run:
         """Cancel a run; one that has ended stays as it is."""
         with self._context.database.session() as session:
-            row, job = _find(session, principal, run_id)
+            row, job = find_run(session, principal, run_id)
             if not may_change(principal, job):
                 raise Refused(f"Only {job.owner} may cancel runs of '{job.name}'.")
             reason = f"Cancelled by {principal.name}."
             # Conditional, because the worker may take or end the run at this moment.
             this = update(RunRow).where(RunRow.id == run_id)
-            session.execute(
-                this.where(RunRow.state == RunState.queued.value).values(
-                    state=RunState.cancelled.value, reason=reason, ended_at=utcnow()
+            ended = session.scalars(
+                this.where(RunRow.state == RunState.queued.value)
+                .values(
+                    state=RunState.cancelled.value,
+                    cause=Cause.cancelled.value,
+                    reason=reason,
+                    ended_at=utcnow(),
                 )
-            )
+                .returning(RunRow.id)
+            ).all()
             session.execute(
                 this.where(
                     RunRow.state == RunState.running.value, RunRow.cancel_requested.is_(False)
@@ -98,15 +138,20 @@ class RunService:
             )
             audit.record(session, principal, "run.cancel", run_id)
             session.refresh(row)
-            return wire.run(row, job.name)
+            if ended:
+                after.ended(session, row)
+            return wire.runs(session, [row], {job.id: job.name})[0]
 
-    def logs(self, principal: Principal, run_id: str, offset: int) -> LogChunk:
-        """Read a run's log from byte ``offset``."""
+    def logs(
+        self, principal: Principal, run_id: str, offset: int, *, attempt: int | None = None
+    ) -> LogChunk:
+        """Read a run's log, or that of an earlier attempt, from byte ``offset``."""
         with self._context.database.reading() as session:
-            row, _ = _find(session, principal, run_id)
-        ended = RunState(row.state).terminal
+            row, _ = find_run(session, principal, run_id)
+            tried = _tried(session, row, attempt)
+        ended = RunState(tried.state).terminal
         if ended:
-            content = self._context.blobs.get(row.log_sha256) if row.log_sha256 else b""
+            content = self._context.blobs.get(tried.log_sha256) if tried.log_sha256 else b""
             piece = content[offset : offset + CHUNK]
             last = offset + len(piece) >= len(content)
         else:
@@ -122,85 +167,173 @@ class RunService:
             ended=ended and last,
         )
 
-    def notebook(self, principal: Principal, run_id: str) -> bytes:
-        """Return the output notebook, nbformat JSON."""
+    def notebook(
+        self, principal: Principal, run_id: str, *, attempt: int | None = None
+    ) -> tuple[bytes, bool]:
+        """Return the output notebook, nbformat JSON, and whether it is a running run's.
+
+        That may be a second old, and the run's own code can have written it.
+        """
         with self._context.database.reading() as session:
-            row, _ = _find(session, principal, run_id)
-        if row.output_sha256 is None:
-            raise NotFound(
-                "The run has no output notebook."
-                if RunState(row.state).terminal
-                else "The output notebook is stored when the run has ended.",
-                fix="Look at the run's log.",
-            )
-        return self._context.blobs.get(row.output_sha256)
+            row, _ = find_run(session, principal, run_id)
+            tried = _tried(session, row, attempt)
+        if not RunState(tried.state).terminal:
+            so_far = live.notebook(self._launcher, row)
+            if so_far is not None:
+                return so_far, True
+            # Perhaps it has ended in between.
+            with self._context.database.reading() as session:
+                row, _ = find_run(session, principal, run_id)
+                tried = _tried(session, row, attempt)
+        if tried.output_sha256 is None:
+            raise _no_output(row)
+        return self._context.blobs.get(tried.output_sha256), False
 
     def _create(
         self, principal: Principal, job_id: str, body: RunCreate, *, key: str | None
     ) -> Run:
         with self._context.database.session() as session:
             job = find(session, principal, job_id)
-            if not may_change(principal, job):
-                # A run acts with its owner's rights, so seeing a job is not enough.
-                raise Refused(
-                    f"Only {job.owner} may run '{job.name}': its runs act as {job.owner}.",
-                    fix="Promote a copy of the notebook to a job of your own.",
-                )
+            may_run(principal, job)
             done = idempotency.earlier(
                 session, user=principal.name, key=key, body=body, within=job.id
             )
             if done is not None:
-                return wire.run(_find(session, principal, done)[0], job.name)
+                return wire.run(find_run(session, principal, done)[0], job.name)
             version = _version(session, job, body.version)
-            values = checked(wire.parameters(version), body.parameters, field="parameters")
-            image.startable(session, self._context, job, version)
-            if reason := quota.refusal(session, self._context.settings, job):
-                raise Refused(reason, fix="Wait until then, or ask an administrator for more.")
-            row = enqueue(
+            row = self._queue(
                 session,
-                self._context,
                 job,
-                version.version,
-                parameters=values,
+                version,
+                submitted(session, job, wire.parameters(version), body.parameters),
                 trigger="manual",
                 requested_by=principal.name,
+                priority=body.priority,
             )
-            assert row is not None  # noqa: S101 - only a key is ever taken
             idempotency.remember(
-                session,
-                user=principal.name,
-                key=key,
-                body=body,
-                object_id=row.id,
-                within=job.id,
+                session, user=principal.name, key=key, body=body, object_id=row.id, within=job.id
             )
             session.flush()
             return wire.run(row, job.name)
 
+    def _again(self, principal: Principal, run_id: str, body: RunAgain, *, key: str | None) -> Run:
+        with self._context.database.session() as session:
+            before, job = find_run(session, principal, run_id)
+            may_run(principal, job)
+            done = idempotency.earlier(
+                session, user=principal.name, key=key, body=body, within=before.id
+            )
+            if done is not None:
+                return wire.run(find_run(session, principal, done)[0], job.name)
+            version = _version(session, job, None if body.latest else before.version)
+            declared = wire.parameters(version)
+            names = {one.name for one in declared}
+            had = {name: value for name, value in before.parameters.items() if name in names}
+            row = self._queue(
+                session,
+                job,
+                version,
+                submitted(session, job, declared, had | (body.parameters or {})),
+                trigger="rerun",
+                requested_by=principal.name,
+                slot=before.slot,
+                upstream=before.upstream,
+                rerun_of=before.id,
+            )
+            idempotency.remember(
+                session, user=principal.name, key=key, body=body, object_id=row.id, within=before.id
+            )
+            session.flush()
+            return wire.run(row, job.name)
 
-def _find(session: Session, principal: Principal, run_id: str) -> tuple[RunRow, JobRow]:
-    """Return a run of a job the caller may see; raises ``NotFound``."""
-    row = session.get(RunRow, run_id)
-    if row is None:
-        raise NotFound("There is no such run.", fix="List the runs of the job.")
+    def _queue(
+        self,
+        session: Session,
+        job: JobRow,
+        version: JobVersionRow,
+        values: Mapping[str, Any],
+        **more: Any,
+    ) -> RunRow:
+        """Queue what a person asks for, who is told at once when it cannot be."""
+        image.startable(session, self._context, job, version)
+        if reason := quota.refusal(session, self._context.settings, job):
+            raise Refused(reason, fix="Wait until then, or ask an administrator for more.")
+        row = enqueue(session, self._context, job, version.version, parameters=values, **more)
+        assert row is not None  # noqa: S101 - only a key is ever taken
+        return row
+
+
+def _once(make: Callable[[], Run]) -> Run:
     try:
-        return row, find(session, principal, row.job_id)
-    except NotFound:
-        raise NotFound("There is no such run.", fix="List the runs of the job.") from None
+        return make()
+    except IntegrityError:
+        # The same Idempotency-Key at the same moment: now it is there to be found.
+        return make()
+
+
+def _tried(session: Session, run: RunRow, attempt: int | None) -> RunRow | AttemptRow:
+    """Return an earlier attempt, or the run itself for its last. Raises ``NotFound``."""
+    if attempt is None or attempt == run.attempt:
+        return run
+    found = session.get(AttemptRow, (run.id, attempt))
+    if found is None:
+        raise NotFound(
+            f"The run has no attempt {attempt}.",
+            field="attempt",
+            fix=f"It is at its attempt {run.attempt}; leave the number out for that one.",
+        )
+    return found
+
+
+def _attempt(row: AttemptRow | RunRow) -> Attempt:
+    return Attempt(
+        attempt=row.attempt,
+        state=RunState(row.state),
+        reason=row.reason,
+        cause=Cause(row.cause) if row.cause else None,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        peak_memory_mb=row.peak_memory_mb,
+    )
+
+
+def _point(row: RunRow) -> RunPoint:
+    return RunPoint(
+        id=row.id,
+        queued_at=row.queued_at,
+        state=RunState(row.state),
+        version=row.version,
+        seconds=seconds(row.started_at, row.ended_at),
+        metrics=row.metrics,
+    )
+
+
+def seconds(start: datetime | None, end: datetime | None) -> float | None:
+    """Return how long something took; a clock set back in between makes it nothing."""
+    return max(0.0, (end - start).total_seconds()) if start and end else None
+
+
+def _no_output(row: RunRow) -> NotFound:
+    if row.dropped_at is not None:
+        return NotFound(
+            f"The run's outputs were deleted on {row.dropped_at:%Y-%m-%d}: its job keeps them no "
+            "longer.",
+            fix="Run it again.",
+        )
+    return NotFound(
+        "The run has no output notebook."
+        if RunState(row.state).terminal
+        else "The run has no output notebook yet.",
+        fix="Look at the run's log.",
+    )
 
 
 def _version(session: Session, job: JobRow, number: int | None) -> JobVersionRow:
-    if number is None:
-        return wire.latest_version(session, job.id)
-    found = session.get(JobVersionRow, (job.id, number))
-    if found is None:
-        newest = wire.latest_version(session, job.id).version
-        raise NotFound(
-            f"'{job.name}' has no version {number}.",
-            field="version",
-            fix=f"The newest is {newest}; leave the version out to run that.",
-        )
-    return found
+    return (
+        wire.latest_version(session, job.id)
+        if number is None
+        else versions.find(session, job, number)
+    )
 
 
 def whole_characters(piece: bytes) -> bytes:
