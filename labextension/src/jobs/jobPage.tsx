@@ -12,6 +12,8 @@ import { usePolled } from '../ui/polled';
 import { sharedWith } from '../ui/sharing';
 import { bytesWords } from '../ui/size';
 import { Empty, Failure } from '../ui/states';
+import { RunCharts } from './charts';
+import { Backfills } from './backfillList';
 import { editJob } from './jobForm';
 import { Runs } from './jobRuns';
 import { limitWords } from './limits';
@@ -19,6 +21,7 @@ import { ParameterList } from './parameters';
 import { deleteJob, getJob, previewSchedule, updateJob } from './requests';
 import { runJob } from './runForm';
 import { asked, followWords, kindWords } from './scheduleDraft';
+import { Sweeps } from './sweepList';
 import { When } from './tab';
 import { Versions } from './versions';
 
@@ -83,6 +86,9 @@ function JobDetail({ job, caller, onChange, onDelete }: IDetailProps): ReactElem
       {refusal && <Failure problem={refusal} />}
       <Overview job={job} />
       <Runs job={job} />
+      <Backfills job={job} mine={mine} />
+      <Sweeps job={job} mine={mine} />
+      <RunCharts job={job} />
       <Versions job={job} mine={mine} act={act} />
       {job.latest.parameters.length > 0 && (
         <Section title={trans.__('Parameters')}>

@@ -1,6 +1,6 @@
 import { Dialog } from '@jupyterlab/apputils';
 import { UUID } from '@lumino/coreutils';
-import { useEffect, useId, useRef, type ReactElement, type ReactNode } from 'react';
+import { useEffect, useId, useRef, useState, type ReactElement, type ReactNode } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
 import type { IPerijove } from '../tokens';
@@ -94,6 +94,36 @@ function Finder({ problem }: { problem?: IProblem }): ReactElement {
   return <span ref={place} hidden />;
 }
 
+/**
+ * Fields with their value in React's own state: were it shown a moment later, React would put
+ * the old one back in between, and an input of dates would report that as another change.
+ */
+function Held<V>({
+  initial,
+  problem,
+  Fields,
+  onChange
+}: {
+  initial: V;
+  problem?: IProblem;
+  Fields: (props: IFieldsProps<V>) => ReactElement;
+  onChange: (value: V) => void;
+}): ReactElement {
+  const [value, setValue] = useState(initial);
+  const latest = useRef(initial);
+  return (
+    <Fields
+      value={value}
+      problem={problem}
+      onChange={change => {
+        latest.current = { ...latest.current, ...change };
+        setValue(latest.current);
+        onChange(latest.current);
+      }}
+    />
+  );
+}
+
 /** A form's fields, its problem, and whether it is on its way. */
 class FormBody<V, R> extends PerijoveWidget {
   constructor(
@@ -132,13 +162,13 @@ class FormBody<V, R> extends PerijoveWidget {
       <fieldset disabled={this._busy} aria-busy={this._busy}>
         {problem && !placed && <Failure problem={problem} />}
         <Finder problem={problem} />
-        <Fields
-          value={this._value}
+        <Held
+          initial={this._value}
           problem={problem}
-          onChange={change => {
-            this._value = { ...this._value, ...change };
+          Fields={Fields}
+          onChange={value => {
+            this._value = value;
             this._key = UUID.uuid4();
-            this.update();
           }}
         />
       </fieldset>

@@ -72,6 +72,12 @@ class ForwardHandler(APIHandler):  # type: ignore[misc]
 
     @web.authenticated
     @authorized  # type: ignore[untyped-decorator]
+    async def put(self) -> None:
+        """Set."""
+        await self._forward()
+
+    @web.authenticated
+    @authorized  # type: ignore[untyped-decorator]
     async def patch(self) -> None:
         """Change."""
         await self._forward()
