@@ -87,7 +87,7 @@ def test_a_job_runs_in_a_container_and_leaves_its_output(platform: Contained) ->
     assert run.state is RunState.succeeded, (run.reason, platform.log(run))
     log = platform.log(run)
     assert "C = 2.0" in log
-    assert "uid 1000 at /workload home /workload" in log
+    assert "uid 1000 at /workload/work home /workload" in log
     host = platform.context.topology.host
     assert f"url http://{host}:8010/services/perijove token True" in log
     assert "pythonpath None" in log
@@ -109,7 +109,7 @@ def test_a_job_runs_in_a_container_and_leaves_its_output(platform: Contained) ->
 SPOILING = """
 import json, os, signal
 bad = {"event": "ended", "ending": "cell_error", "cell": 10**30, "error": "\\ud800 \\0"}
-with open("events.jsonl", "a") as events:
+with open("../events.jsonl", "a") as events:
     events.write(json.dumps({"event": "started", "cells_total": 10**300}) + "\\n")
     events.write(json.dumps(bad) + "\\n" + json.dumps({**bad, "cell": 0}) + "\\n")
 with open("/run/perijove/end", "w") as end:

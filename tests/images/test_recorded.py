@@ -84,6 +84,7 @@ def test_a_run_starts_by_digest_and_knows_its_image(contained: Platform) -> None
         disk_mb=1,
         topology=replace(a_topology(), spawner="docker"),
         token="t",
+        secrets={},
     )
     assert described.image == CPU
     assert described.environment["PERIJOVE_IMAGE"] == "cpu@1"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +16,16 @@ from perijove.types.base import Principal
 from perijove.types.jobs import Job, JobCreate, Run, RunCreate, Schedule
 from perijove_hub.access import VERBS, scope
 from perijove_hub.context import Context, Topology
+from perijove_hub.jobs.backfills.duty import BackfillDuty
 from perijove_hub.jobs.duty import JobDuty
 from perijove_hub.jobs.runs import RunService
 from perijove_hub.jobs.service import JobService
+from perijove_hub.jobs.sweeps.duty import SweepDuty
 from perijove_hub.launch import Phase
 from perijove_hub.launch.local import LocalLauncher
+from tests.fixtures.api import Api
 from tests.jobs.notebooks import code, notebook
+from tests.jobs.nursing import Nursery
 
 
 def someone(name: str, *groups: str, admin: bool = False) -> Principal:
@@ -125,3 +132,39 @@ def platform(context: Context) -> Iterator[Platform]:
     while any(status.phase is Phase.running for status in found.launcher.list()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Real workers, forked from one process that has imported everything."""
+    with Nursery.running() as found:
+        yield found
+
+
+@pytest.fixture
+def ada(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Api]:
+    """Be ada in a workspace, with a worker; her notebook is Tutorial.ipynb."""
+    monkeypatch.setenv("PERIJOVE_URL", api.url.removesuffix("/api/v1"))
+    monkeypatch.setenv("PERIJOVE_TOKEN", api.hub.token("ada"))
+    monkeypatch.chdir(tmp_path)
+    Path("Tutorial.ipynb").write_text(json.dumps(TUTORIAL))
+    stopping = threading.Event()
+    launcher = LocalLauncher(api.context.data.workloads)
+    duties = [
+        JobDuty(api.context, launcher),
+        BackfillDuty(api.context),
+        SweepDuty(api.context),
+    ]
+
+    def work() -> None:
+        while not stopping.wait(0.1):
+            for duty in duties:
+                duty.tick()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield api
+    stopping.set()
+    thread.join()
+    for status in launcher.list():
+        launcher.stop(status.name)

@@ -6,21 +6,35 @@ import json
 import os
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
-from perijove.types.jobs import Resources, RunState
+from perijove.runner.scrub import REMOVED
+from perijove.types.base import Visibility
+from perijove.types.jobs import Cause, Policy, Resources, Run, RunState
+from perijove_hub.jobs import queue
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.launch import Phase
-from perijove_hub.store.models import RunRow, RunTokenRow
+from perijove_hub.store.clock import database_now
+from perijove_hub.store.models import AttemptRow, JobRow, RunRow, RunTokenRow
 from perijove_hub.worker import stop_all
 from tests.jobs.conftest import ADA, Platform
 from tests.jobs.notebooks import code, notebook
+from tests.jobs.programs import described
 
 #: Says that it started and leaves a mark outside its folder, so that a second start shows.
 COUNTING = "open({path!r}, 'a').write('x')\nprint('started', flush=True)\nimport time\n"
+
+
+def output_of(platform: Platform, run: Run) -> bytes:
+    """Return the output notebook as it is kept."""
+    with platform.context.database.reading() as session:
+        address = session.get_one(RunRow, run.id).output_sha256
+    assert address is not None
+    return platform.context.blobs.get(address)
 
 
 def test_a_run_succeeds_with_output_log_and_progress(platform: Platform) -> None:
@@ -32,7 +46,7 @@ def test_a_run_succeeds_with_output_log_and_progress(platform: Platform) -> None
     assert run.progress.cells_done == run.progress.cells_total == 3
     assert run.started_at and run.ended_at and run.peak_memory_mb
     assert run.has_output
-    output = json.loads(platform.runs.notebook(ADA, run.id))
+    output = json.loads(output_of(platform, run))
     assert output["cells"][2]["outputs"][0]["text"] == "C = 2.0\n"
     assert "C = 2.0\n" in platform.log(run)
     assert platform.jobs.get(ADA, job.id).last_run == run
@@ -63,7 +77,7 @@ def test_a_run_finds_who_and_where_it_is(
     assert found["HOME"] != os.environ["HOME"]
     assert "JUPYTERHUB_API_TOKEN" not in found
     # Its own token is there, and removed from all it leaves behind.
-    assert found["PERIJOVE_TOKEN"] == found["MLFLOW_TRACKING_TOKEN"] == "[token removed]"
+    assert found["PERIJOVE_TOKEN"] == found["MLFLOW_TRACKING_TOKEN"] == REMOVED
 
 
 def test_a_failing_cell_is_named(platform: Platform) -> None:
@@ -72,6 +86,7 @@ def test_a_failing_cell_is_named(platform: Platform) -> None:
     assert run.state is RunState.failed
     assert run.failed_cell == 1
     assert run.reason and run.reason.startswith("Cell 2, line 2 raised ValueError: invalid literal")
+    assert run.cause is Cause.cell_error
     assert run.has_output
     assert "ValueError" in platform.log(run)
 
@@ -80,6 +95,7 @@ def test_a_killed_kernel_fails_the_run(platform: Platform) -> None:
     job = platform.promote(notebook(code("import os; os.kill(os.getpid(), 9)"), code("1")))
     run = platform.finished(platform.run(job))
     assert (run.state, run.reason) == (RunState.failed, "The kernel died. Cell 1 was running.")
+    assert run.cause is Cause.kernel_died
 
 
 def test_too_much_memory_fails_the_run_and_keeps_its_output(platform: Platform) -> None:
@@ -90,19 +106,20 @@ def test_too_much_memory_fails_the_run_and_keeps_its_output(platform: Platform) 
     run = platform.finished(platform.run(job))
     assert run.state is RunState.failed
     assert run.reason and run.reason.startswith("It used more than its 400 MiB of memory (peak ")
-    assert run.peak_memory_mb and run.peak_memory_mb > 400
-    output = json.loads(platform.runs.notebook(ADA, run.id))
+    assert run.peak_memory_mb and run.peak_memory_mb > 400 and run.cause is Cause.memory
+    output = json.loads(output_of(platform, run))
     assert output["cells"][0]["outputs"][0]["text"] == "before\n"
 
 
 def test_too_much_time_fails_the_run_and_keeps_its_output(platform: Platform) -> None:
     job = platform.promote(
         notebook(code("print('before', flush=True)\nimport time\ntime.sleep(600)")),
-        resources=Resources(timeout_s=5),
+        resources=Resources(timeout_s=10),
     )
     run = platform.finished(platform.run(job))
-    assert (run.state, run.reason) == (RunState.failed, "It ran longer than its 5 s.")
-    output = json.loads(platform.runs.notebook(ADA, run.id))
+    assert (run.state, run.reason) == (RunState.failed, "It ran longer than its 10 s.")
+    assert run.cause is Cause.timeout
+    output = json.loads(output_of(platform, run))
     assert output["cells"][0]["outputs"][0]["text"] == "before\n"
 
 
@@ -116,6 +133,7 @@ def test_a_running_run_is_cancelled(platform: Platform) -> None:
     platform.runs.cancel(ADA, run.id)
     run = platform.finished(run)
     assert (run.state, run.reason) == (RunState.cancelled, "Cancelled by ada.")
+    assert run.cause is Cause.cancelled
     assert platform.runs.cancel(ADA, run.id) == run
 
 
@@ -235,7 +253,7 @@ def test_shutting_perijove_down_is_told_of_the_runs_it_ended(platform: Platform)
     platform.restart()
     run = platform.finished(run)
     assert run.state is RunState.cancelled
-    assert run.reason == "Perijove was shut down while it ran."
+    assert (run.reason, run.cause) == ("Perijove was shut down while it ran.", Cause.lost)
 
 
 def test_no_more_runs_at_once_than_the_settings_allow(platform: Platform) -> None:
@@ -267,14 +285,99 @@ def test_a_notebook_cannot_make_the_worker_read_other_files(
     secret = tmp_path / "secret"
     secret.write_text("of another user")
     source = (
-        "import os\nos.remove('events.jsonl')\n"
-        f"for name in ('events.jsonl', 'output.ipynb'): os.symlink({str(secret)!r}, name)\n"
+        "import os\nos.chdir('..')\n"
+        "for name in ('events.jsonl', 'output.ipynb', 'output.journal', 'metrics.jsonl'):\n"
+        "    if os.path.lexists(name): os.remove(name)\n"
+        f"    os.symlink({str(secret)!r}, name)\n"
         "os.kill(os.getppid(), 9)"
     )
     run = platform.finished(platform.run(platform.promote(notebook(code(source)))))
     assert run.state is RunState.failed
     assert run.reason and "ended with signal 9" in run.reason
-    assert not run.has_output
+    assert not run.has_output and run.metrics == {}
+    with platform.context.database.reading() as session:
+        assert session.get_one(RunRow, run.id).events_sha256 is None
+
+
+def test_a_run_that_fails_is_tried_again_later_each_time_until_somebody_cancels_it(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = 'echo \'{"name": "loss", "value": 1}\' > metrics.jsonl; echo tried; exit 1'
+    monkeypatch.setattr("perijove_hub.jobs.workload.describe", described(script))
+    policy = Policy(retries=3, retry_delay_s=600, retry_backoff=3)
+    run = platform.run(platform.promote(policy=policy))
+    delays = []
+    for attempt in (2, 3):
+        platform.tick_until(lambda attempt=attempt: platform.get(run).attempt == attempt)
+        waiting = platform.get(run)
+        assert (waiting.state, waiting.reason, waiting.started_at) == (RunState.queued, None, None)
+        assert waiting.metrics == {} and platform.launcher.list() == []
+        platform.duty.tick()
+        assert platform.get(run) == waiting
+        with platform.context.database.session() as session:
+            row, now = session.get_one(RunRow, run.id), database_now(session)
+            assert row.not_before is not None
+            delays.append((row.not_before - now).total_seconds())
+            assert session.scalar(select(func.count()).select_from(RunTokenRow)) == 0
+            row.not_before = now
+    assert [round(delay, -2) for delay in delays] == [600, 1800]
+    platform.tick_until(lambda: platform.get(run).attempt == 4)
+    platform.runs.cancel(ADA, run.id)
+    platform.duty.tick()
+    assert platform.get(run).state is RunState.cancelled
+    with platform.context.database.reading() as session:
+        tries = session.scalars(select(AttemptRow).order_by(AttemptRow.attempt)).all()
+    assert [(one.attempt, one.state, one.cause) for one in tries] == [
+        (attempt, "failed", "internal") for attempt in (1, 2, 3)
+    ]
+    first = tries[0]
+    assert first.log_sha256 and platform.context.blobs.get(first.log_sha256) == b"tried\n"
+    assert first.started_at and first.ended_at and first.reason
+
+
+def test_what_cannot_go_better_is_not_tried_again(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = '{"event": "ended", "ending": "no_kernel", "error": "There is none."}'
+    script = f"echo '{told}' > events.jsonl; exit 6"
+    monkeypatch.setattr("perijove_hub.jobs.workload.describe", described(script))
+    run = platform.finished(platform.run(platform.promote(policy=Policy(retries=3))))
+    assert (run.state, run.cause, run.attempt) == (RunState.failed, Cause.no_kernel, 1)
+    assert run.reason == "There is none."
+
+
+def test_the_queue_goes_by_priority_then_age_and_leaves_room_to_others(platform: Platform) -> None:
+    shared = {"visibility": Visibility.group, "group": "research"}
+    one = platform.promote(name="one", policy=Policy(concurrency=1), **shared)
+    two, own = platform.promote(name="two", **shared), platform.promote(name="own")
+    runs = {
+        "first": platform.run(one),
+        "second": platform.run(one),
+        "third": platform.run(two),
+        "alone": platform.run(own),
+    }
+    names = {run.id: name for name, run in runs.items()}
+    with platform.context.database.session() as session:
+        session.get_one(RunRow, runs["second"].id).priority = 5
+
+        def order(*, group: int | None) -> list[str]:
+            taken = []
+            while row := queue.following(session, group_concurrency=group):
+                taken.append(names[row.id])
+                row.state = "running"
+                session.flush()
+            for run in runs.values():
+                session.get_one(RunRow, run.id).state = "queued"
+            return taken
+
+        assert order(group=None) == ["second", "third", "alone"]
+        assert order(group=1) == ["second", "alone"]
+        session.get_one(JobRow, one.id).concurrency = None
+        assert order(group=None) == ["second", "first", "third", "alone"]
+        assert order(group=2) == ["second", "first", "alone"]
+        waiting = session.get_one(RunRow, runs["second"].id)
+        waiting.not_before = database_now(session) + timedelta(hours=1)
+        assert order(group=None) == ["first", "third", "alone"]
 
 
 def _die(*_: object, **__: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from perijove_hub.context import Context
 from perijove_hub.jobs.executor import Executor
 from perijove_hub.jobs.scheduler import Scheduler
+from perijove_hub.jobs.workers import Lease
 from perijove_hub.launch import Launcher
 
 
@@ -16,7 +17,8 @@ class JobDuty:
 
     def __init__(self, context: Context, launcher: Launcher) -> None:
         self._scheduler = Scheduler(context)
-        self._executor = Executor(context, launcher)
+        self.lease = Lease(context)
+        self._executor = Executor(context, launcher, self.lease)
 
     def tick(self) -> None:
         """Queue what is due, then take every run's next step."""

@@ -6,6 +6,8 @@ worker that was killed anywhere is continued by the next one, and nothing runs t
 * running there, workload here → watch it, whoever started it;
 * running there, no workload here → never started: queue it again; started: it is lost;
 * a workload here of no running run → stop and forget it.
+
+Which runs are a worker's own, ``workers`` says.
 """
 
 from __future__ import annotations
@@ -13,65 +15,94 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 
-from perijove.types.jobs import RunState
+from sqlalchemy.orm import Session
+
+from perijove.types.jobs import Cause, RunState
 from perijove_hub.context import Context
 from perijove_hub.engine.exceptions import EngineDown
 from perijove_hub.exceptions import Invalid
 from perijove_hub.identity import issue_run_token
 from perijove_hub.images.service import Started
-from perijove_hub.jobs import ledger, limits, owners, reasons, scratch, workload
-from perijove_hub.jobs.image import startable
+from perijove_hub.jobs import ledger, limits, queue, reasons, scratch, starting, workers
 from perijove_hub.jobs.names import workload_name
+from perijove_hub.jobs.results import Storing, no_space
+from perijove_hub.jobs.starting import Claimed, Ready
+from perijove_hub.jobs.workers import Lease, LeaseLost
 from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status, plain
 from perijove_hub.store import audit
-from perijove_hub.store.models import JobRow, JobVersionRow, RunRow, utcnow
+from perijove_hub.store.clock import database_now
+from perijove_hub.store.models import JobRow, JobVersionRow, RunRow
+from perijove_hub.store.turns import take_turn
 
 log = logging.getLogger(__name__)
 
 #: How much longer than its run a token lives, for what is sent while it ends.
 TOKEN_SLACK = timedelta(minutes=10)
-#: Most bytes of a log that are kept; of a longer one, its beginning and its end.
-MAX_LOG = 50 * 2**20
-_PIECE = 2**20
 
 
 class Executor:
     """One worker's runs."""
 
-    def __init__(self, context: Context, launcher: Launcher) -> None:
+    def __init__(self, context: Context, launcher: Launcher, lease: Lease) -> None:
         self._context = context
         self._launcher = launcher
+        self._lease = lease
         self._scratch = context.data.root / "scratch"
-        self._epochs: dict[str, int] | None = None
-        self._events: dict[str, scratch.Events] = {}
+        self._epochs: dict[str, int] = {}
+        self._told: dict[str, tuple[scratch.Events, scratch.Metrics]] = {}
+        self._orphans: set[str] = set()
+        self._swept = False
 
     def step(self) -> None:
-        """Look once at every run and take its next step; one that fails harms no other."""
+        """Look once at every run and take its next step; one that fails harms no other.
+
+        Without the lease nothing is done: what runs goes on, and somebody else may have it.
+        """
+        if not self._lease.keep():
+            return
         # The launcher before the database: a workload unknown there is then really unknown.
         here = {s.name: s for s in self._launcher.list() if s.labels.get("kind") == "run"}
-        if self._epochs is None:
-            self._epochs = self._adopt()
-            self._sweep(here)
+        if not self._swept:
+            scratch.sweep(self._scratch, [self._launcher.directory(name) for name in here])
+            self._swept = True
         with self._context.database.reading() as session:
             running = ledger.running(session)
-        # What another worker took over is no longer ours, and takes no room here.
-        mine = [run for run in running if self._epochs.get(run.id) == run.epoch]
+            alive = workers.alive(session)
+        mine = [run for run in running if self._is_mine(run, here, alive)]
         self._epochs = {run.id: run.epoch for run in mine}
+        self._told = {id_: told for id_, told in self._told.items() if id_ in self._epochs}
+        self._orphans &= self._epochs.keys()
         for run in mine:
             self._guarded(run, here.get(workload_name(run.id, run.attempt)))
         self._forget_others(here)
         self._start_queued()
 
-    def _adopt(self) -> dict[str, int]:
-        """Take over what earlier workers ran."""
-        with self._context.database.session() as session:
-            taken = {run.id: ledger.adopt(session, run) for run in ledger.running(session)}
-        return {run_id: epoch for run_id, epoch in taken.items() if epoch is not None}
+    def _is_mine(self, run: RunRow, here: Mapping[str, Status], alive: set[str]) -> bool:
+        """Tell whether a running run is this worker's; take over one whose worker is gone.
 
-    def _sweep(self, here: Mapping[str, Status]) -> None:
-        scratch.sweep(self._scratch, [self._launcher.directory(name) for name in here])
+        What this process does not know was left by an earlier one of the same data directory,
+        or is its own claim whose answer was lost. What another worker took over is no longer
+        ours, and takes no room here.
+        """
+        if self._epochs.get(run.id) == run.epoch:
+            return True
+        known = workload_name(run.id, run.attempt) in here
+        ours = run.worker == self._lease.worker or (run.worker is None and known)
+        if not ours and (run.worker in alive or not (known or self._lease.settled)):
+            return False
+        with self._context.database.session() as session:
+            lost = not ours and not known
+            epoch = ledger.adopt(session, run, self._lease.worker, started=lost)
+        if epoch is None:
+            return False
+        if not ours:
+            log.info("run %s taken over from worker %s, which is gone", run.id, run.worker)
+        if lost:
+            self._orphans.add(run.id)
+            run.started_at = run.started_at or run.queued_at
+        run.epoch, run.worker = epoch, self._lease.worker
+        return True
 
     def _guarded(self, run: RunRow, status: Status | None) -> None:
         try:
@@ -96,10 +127,13 @@ class Executor:
 
     def _requeue(self, run: RunRow, status: Status | None) -> None:
         if status is not None:
-            self._launcher.remove(status.name)
+            self._forget(status)
         with self._context.database.session() as session:
-            ledger.requeue(session, run.id, run.epoch)
-        log.info("run %s was claimed and never started: queued again", run.id)
+            if not ledger.requeue(session, run.id, run.epoch):
+                # Cancelled meanwhile, or another worker's now; the epoch tells them apart.
+                row = session.get_one(RunRow, run.id)
+                ledger.finish(session, run.id, run.epoch, ending=reasons.cancelled(row))
+        log.info("run %s was claimed and never started", run.id)
 
     def _record_start(self, run: RunRow, image: Started | None = None) -> None:
         with self._context.database.session() as session:
@@ -117,75 +151,80 @@ class Executor:
                 )
 
     def _ingest(self, run: RunRow, status: Status) -> None:
-        events = self._events_of(run, status)
-        if events is not None and events.update():
+        told = self._told_by(run, status)
+        if told is None:
+            return
+        events, metrics = told
+        # Both, whatever the first one says.
+        if any([events.update(), metrics.update()]):
             with self._context.database.session() as session:
-                ledger.progressed(session, run.id, run.epoch, events.progress)
+                ledger.progressed(session, run.id, run.epoch, events.progress, metrics.values)
 
-    def _events_of(self, run: RunRow, status: Status) -> scratch.Events | None:
-        if run.id not in self._events:
+    def _told_by(
+        self, run: RunRow, status: Status
+    ) -> tuple[scratch.Events, scratch.Metrics] | None:
+        if run.id not in self._told:
             try:
-                self._events[run.id] = scratch.Events(self._launcher.directory(status.name))
+                folder = self._launcher.directory(status.name)
             except KeyError:
                 return None
-        return self._events[run.id]
+            self._told[run.id] = scratch.Events(folder), scratch.Metrics(folder)
+        return self._told[run.id]
 
     def _settle(self, run: RunRow, status: Status) -> None:
         """Store what an ended run left, then record its end, then forget its workload."""
         with self._context.database.reading() as session:
+            run = session.get_one(RunRow, run.id)
             job = session.get_one(JobRow, run.job_id)
-        events = self._events.get(run.id)
-        limited = limits.of_run(
-            self._context.settings.jobs, memory_mb=job.memory_mb, timeout_s=job.timeout_s
-        )
-        ending = reasons.explain(run, status, events.outcome if events else None, limits=limited)
-        self._finish(run, status, ending)
+        if run.epoch != self._epochs.get(run.id):
+            return
+        told = self._told.get(run.id)
+        limited = limits.of_run(self._context.settings.jobs, job)
+        ending = reasons.explain(run, status, told[0].outcome if told else None, limits=limited)
+        if run.id in self._orphans and ending.state is RunState.lost:
+            ending = ledger.Ending(RunState.lost, reasons.WORKER, Cause.lost)
+        self._finish(run, job, status, ending)
+
+    def _finish(self, run: RunRow, job: JobRow, status: Status, ending: ledger.Ending) -> None:
+        """Keep what there is, and record the end or that the run is tried again."""
+        storing = Storing(self._context, self._launcher, status.name)
+        told = self._told.get(run.id)
+        if status.labels:
+            folder = self._launcher.directory(status.name)
+            kept = storing.all(folder, told[1].values if told else {})
+        else:
+            kept = storing.log()
+        ending = storing.judged(ending)
+        with self._context.database.session() as session:
+            again = self._recorded(session, run, job, ending, kept)
+        self._told.pop(run.id, None)
+        self._epochs.pop(run.id, None)
         if status.labels:
             self._forget(status)
-        log.info("run %s %s: %s", run.id, ending.state, ending.reason or "every cell ran")
+        then = "; it is tried again" if again else ""
+        log.info("run %s %s: %s%s", run.id, ending.state, ending.reason or "every cell ran", then)
 
-    def _finish(self, run: RunRow, status: Status, ending: ledger.Ending) -> None:
-        output = scratch.output(self._launcher.directory(status.name)) if status.labels else None
-        kept = ledger.Ending(
-            ending.state,
-            ending.reason,
-            failed_cell=ending.failed_cell,
-            peak_memory_mb=ending.peak_memory_mb,
-            output_sha256=self._context.blobs.put(output) if output else None,
-            log_sha256=self._context.blobs.put(self._log(status.name)),
-        )
-        with self._context.database.session() as session:
-            ledger.finish(session, run.id, run.epoch, kept)
-        self._events.pop(run.id, None)
-        if self._epochs is not None:
-            self._epochs.pop(run.id, None)
-
-    def _log(self, name: str) -> bytes:
-        head, offset = b"", 0
-        while len(head) < MAX_LOG // 2:
-            piece, offset = self._launcher.logs(name, offset, _PIECE)
-            if not piece:
-                return head
-            head += piece
-        tail = b""
-        while True:
-            piece, offset = self._launcher.logs(name, offset, _PIECE)
-            if not piece:
-                break
-            tail += piece
-            if len(tail) > MAX_LOG:
-                tail = tail[-MAX_LOG // 2 :]
-        left_out = offset - len(head) - len(tail[-MAX_LOG // 2 :])
-        note = f"\n[{left_out} bytes left out]\n".encode() if left_out else b""
-        return head + note + tail[-MAX_LOG // 2 :]
+    def _recorded(
+        self, session: Session, run: RunRow, job: JobRow, ending: ledger.Ending, kept: ledger.Kept
+    ) -> bool:
+        """Record the end; say whether another attempt follows."""
+        if ledger.retried(run, job, ending):
+            if ledger.retry(session, run, job, run.epoch, ending=ending, kept=kept):
+                return True
+            row = session.get(RunRow, run.id)
+            if row is not None and row.cancel_requested:
+                # Its end was another, but whoever cancelled it wants no further attempt.
+                ending = reasons.cancelled(row, peak_memory_mb=ending.peak_memory_mb)
+        ledger.finish(session, run.id, run.epoch, ending=ending, kept=kept)
+        return False
 
     def _forget(self, status: Status) -> None:
         if status.phase is Phase.running:
             self._launcher.stop(status.name)
             return
-        folder = self._launcher.directory(status.name)
+        folder = self._launcher.directory(status.name) if status.labels else None
         self._launcher.remove(status.name)
-        if folder.is_relative_to(self._scratch):
+        if folder is not None and folder.is_relative_to(self._scratch):
             plain.delete(folder)
 
     def _forget_others(self, here: Mapping[str, Status]) -> None:
@@ -198,93 +237,83 @@ class Executor:
                 self._forget(status)
 
     def _start_queued(self) -> None:
-        assert self._epochs is not None  # noqa: S101 - step() has adopted before
-        room = self._context.settings.jobs.concurrency - len(self._epochs)
-        if room <= 0:
-            return
-        with self._context.database.reading() as session:
-            waiting = ledger.queued(session, room)
-        for run in waiting:
-            try:
-                self._start(run)
-            except Exception:
-                log.exception("run %s: could not be started now", run.id)
-
-    def _start(self, run: RunRow) -> None:
-        assert self._epochs is not None  # noqa: S101 - step() has adopted before
-        with self._context.database.session() as session:
-            epoch = ledger.claim(session, run)
-            if epoch is None:
+        for _ in range(self._context.settings.jobs.concurrency - len(self._epochs)):
+            claimed = self._claim()
+            if claimed is None:
                 return
-            self._epochs[run.id] = run.epoch = epoch
+            try:
+                self._start(claimed)
+            except Exception:
+                log.exception("run %s: could not be started now", claimed.run.id)
+
+    def _claim(self) -> Claimed | None:
+        """Take the next run from the queue, if there is one."""
+        limit = self._context.settings.jobs.group_concurrency
+        with self._context.database.reading() as session:
+            if queue.following(session, group_concurrency=limit) is None:
+                return None
+        with self._context.database.session() as session:
+            # One at a time, or two workers would both take the last place of a job.
+            take_turn(session, "claim")
+            run = queue.following(session, group_concurrency=limit)
+            if run is None or not self._lease.confirmed(session):
+                return None
+            epoch = ledger.claim(session, run, self._lease.worker)
+            if epoch is None:
+                return None
             job = session.get_one(JobRow, run.job_id)
             version = session.get_one(JobVersionRow, (run.job_id, run.version))
-            limited = limits.of_run(
-                self._context.settings.jobs, memory_mb=job.memory_mb, timeout_s=job.timeout_s
-            )
-            until = utcnow() + timedelta(seconds=limited.timeout_s or 0) + TOKEN_SLACK
+            limited = limits.of_run(self._context.settings.jobs, job)
+            until = database_now(session) + timedelta(seconds=limited.timeout_s or 0) + TOKEN_SLACK
             token = issue_run_token(session, user=run.owner, run_id=run.id, expires_at=until)
+        self._epochs[run.id] = run.epoch = epoch
+        return Claimed(run, job, version, limited, token)
+
+    def _start(self, claimed: Claimed) -> None:
+        run, job = claimed.run, claimed.job
         name = workload_name(run.id, run.attempt)
-        if not owners.is_user(self._context, run.owner):
-            gone = f"{run.owner} is no longer a user of the Hub. Promote the notebook as another."
-            ending = ledger.Ending(RunState.failed, gone)
-            self._finish(run, Status(name, Phase.gone, {}), ending)
-            return
+        nothing = Status(name, Phase.gone, {})
         try:
-            image = self._image(job, version)
+            ready = starting.ready(self._context, claimed, self._scratch)
         except Invalid as error:
             why = f"{error.detail} {error.fix}"
-            self._finish(run, Status(name, Phase.gone, {}), ledger.Ending(RunState.failed, why))
+            ending = ledger.Ending(RunState.failed, why, Cause.refused)
+            self._finish(run, job, nothing, ending)
             return
-        folder: Path | None = None
+        except (OSError, KeyError, ValueError) as error:
+            self._finish(run, job, nothing, self._could_not_start(run, error))
+            return
         try:
-            notebook = self._context.blobs.get(version.notebook_sha256)
-            folder = scratch.prepare(
-                self._scratch, name, notebook=notebook, parameters=run.parameters
-            )
-            described = workload.describe(
-                run,
-                job=job.name,
-                folder=folder,
-                image=image,
-                limits=limited,
-                disk_mb=self._context.settings.jobs.disk_mb,
-                topology=self._context.topology,
-                token=token,
-            )
-            self._launcher.start(described)
-        except NameTaken:
-            # Started before, by a worker that died before it could say so: watch that one.
-            if folder is not None:
-                plain.delete(folder)
-        except EngineDown:
-            # Not the run's fault: the next step queues it again.
-            if folder is not None:
-                plain.delete(folder)
-            raise
-        except (LaunchError, OSError, KeyError, ValueError) as error:
-            self._could_not_start(run, name, folder, error)
+            self._launch(run, ready)
+        except (LaunchError, OSError) as error:
+            ending = self._could_not_start(run, error)
+            self._finish(run, job, self._launcher.poll(name), ending)
+            plain.delete(ready.folder)
             return
-        self._record_start(run, image)
+        self._record_start(run, ready.image)
         log.info("run %s of job %s started", run.id, job.name)
 
-    def _image(self, job: JobRow, version: JobVersionRow) -> Started | None:
-        with self._context.database.reading() as session:
-            return startable(session, self._context, job, version)
+    def _launch(self, run: RunRow, ready: Ready) -> None:
+        try:
+            if not self._lease.held:
+                raise LeaseLost
+            self._launcher.start(ready.workload)
+        except NameTaken:
+            # Started before, by a worker that died before it could say so: watch that one.
+            plain.delete(ready.folder)
+        except (EngineDown, LeaseLost):
+            # Not the run's fault: the next step queues it again.
+            plain.delete(ready.folder)
+            raise
 
-    def _could_not_start(
-        self, run: RunRow, name: str, folder: Path | None, error: Exception
-    ) -> None:
+    def _could_not_start(self, run: RunRow, error: Exception) -> ledger.Ending:
         log.error("run %s could not be started", run.id, exc_info=error)
-        why = error.strerror if isinstance(error, OSError) else type(error).__name__
-        if isinstance(error, LaunchError):
-            why = str(error)
-        status = self._launcher.poll(name)
-        ending = ledger.Ending(
-            RunState.failed, f"It could not be started ({why}). The worker's log says more."
-        )
-        self._finish(run, status, ending)
-        if status.labels:
-            self._forget(status)
-        if folder is not None:
-            plain.delete(folder)
+        if isinstance(error, OSError) and no_space(error):
+            return ledger.Ending(RunState.failed, reasons.NO_ROOM, Cause.disk)
+        why: object = error
+        if isinstance(error, OSError):
+            why = error.strerror
+        elif isinstance(error, KeyError):
+            why = f"the file {error} that it needs is no longer there"
+        reason = f"It could not be started ({why}). The worker's log says more."
+        return ledger.Ending(RunState.failed, reason, Cause.internal)

@@ -1,14 +1,15 @@
-"""Why a run ended, as a state and a sentence for people."""
+"""Why a run ended: a state and a cause for programs, and a sentence for people."""
 
 from __future__ import annotations
 
 from perijove.runner.outcome import Ending as How
 from perijove.runner.outcome import Outcome
-from perijove.types.jobs import Resources, RunState
+from perijove.types.jobs import Cause, Resources, RunState
 from perijove_hub.jobs.ledger import Ending
 from perijove_hub.launch import Phase, Status
 from perijove_hub.store.models import RunRow
 
+CANCELLED = "Cancelled."
 SHUT_DOWN = "Perijove was shut down while it ran."
 ENGINE = "The Docker engine was shut down while it ran. Run it again."
 DISK = "Its files took more disk than a run may have. Write less, or to a folder that is kept."
@@ -16,46 +17,86 @@ VANISHED = (
     "Its process vanished without a word: somebody killed it, or the machine was restarted. "
     "Run it again."
 )
+WORKER = (
+    "The worker that ran it is gone, and nobody can tell what has become of its process. "
+    "Run it again."
+)
+FULL = "No space is left where Perijove keeps what runs leave, so its results could not be stored."
+NO_OUTPUT = "Its output notebook could not be kept: it was removed or is too large."
+NO_ROOM = "It could not be started: no space is left on the disk for its files."
+
+#: What the operating system says of a full disk.
+_NO_SPACE = "No space left on device"
 
 
 def explain(run: RunRow, status: Status, outcome: Outcome | None, *, limits: Resources) -> Ending:
     """Decide from the process's end; the runner's own word only explains it."""
     if status.phase is Phase.gone:
-        return Ending(RunState.lost, VANISHED)
+        if run.cancel_requested:
+            return cancelled(run)
+        return Ending(RunState.lost, VANISHED, Cause.lost)
     peak = status.peak_memory_mb
-    cell = outcome.cell if outcome else None
     if status.exit_code == 0:
         return Ending(RunState.succeeded, peak_memory_mb=peak)
-    state, reason = RunState.failed, _failure(status, outcome)
-    if status.cause == "memory":
-        reason = f"It used more than its {limits.memory_mb} MiB of memory (peak {peak:.0f} MiB)."
-    elif status.cause == "disk":
-        reason = DISK
-    elif status.cause == "engine":
-        state, reason = RunState.lost, ENGINE
-    elif status.cause == "timeout":
-        reason = f"It ran longer than its {limits.timeout_s} s."
-    elif status.cause == "stopped":
-        state = RunState.cancelled
-        reason = (run.reason or "Cancelled.") if run.cancel_requested else SHUT_DOWN
-    failed = cell if state is RunState.failed else None
-    return Ending(state, reason, failed_cell=failed, peak_memory_mb=peak)
+    state = RunState.failed
+    match status.cause:
+        case "memory":
+            most = f" (peak {peak:.0f} MiB)" if peak is not None else ""
+            reason = f"It used more than its {limits.memory_mb} MiB of memory{most}."
+            cause = Cause.memory
+        case "disk":
+            reason, cause = DISK, Cause.disk
+        case "engine":
+            state, reason, cause = RunState.lost, ENGINE, Cause.lost
+        case "timeout":
+            reason, cause = f"It ran longer than its {limits.timeout_s} s.", Cause.timeout
+        case "stopped" if run.cancel_requested:
+            return cancelled(run, peak_memory_mb=peak)
+        case "stopped":
+            state, reason, cause = RunState.cancelled, SHUT_DOWN, Cause.lost
+        case _:
+            reason, cause = _failure(status, outcome, limits)
+    failed = outcome.cell if outcome and state is RunState.failed else None
+    return Ending(state, reason, cause, failed_cell=failed, peak_memory_mb=peak)
 
 
-def _failure(status: Status, outcome: Outcome | None) -> str:
+def cancelled(run: RunRow, *, peak_memory_mb: float | None = None) -> Ending:
+    """Return how a run ends that somebody cancelled, in their words."""
+    return Ending(
+        RunState.cancelled,
+        run.reason or CANCELLED,
+        Cause.cancelled,
+        peak_memory_mb=peak_memory_mb,
+    )
+
+
+def _failure(status: Status, outcome: Outcome | None, limits: Resources) -> tuple[str, Cause]:
     code = status.exit_code
     if outcome is None or outcome.exit_code != code:
-        how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
-        return f"Its runner ended with {how} before the notebook did. The log may say why."
+        killed = code is not None and code < 0
+        how = f"signal {-code}" if code is not None and killed else f"status {code}"
+        reason = f"Its runner ended with {how} before the notebook did. The log may say why."
+        return reason, Cause.lost if killed else Cause.internal
     where = f"Cell {outcome.cell + 1}" if outcome.cell is not None else "The notebook"
+    full = _NO_SPACE in outcome.error
     match outcome.ending:
         case How.cell_error:
             line = f", line {outcome.line}" if outcome.line else ""
-            return f"{where}{line} raised {outcome.error}"
+            reason = f"{where}{line} raised {outcome.error}"
+            return reason, Cause.disk if full else Cause.cell_error
         case How.kernel_died:
-            return f"The kernel died. {where} was running."
+            return f"The kernel died. {where} was running.", Cause.kernel_died
+        case How.cell_timeout:
+            return f"{where} ran longer than the {limits.cell_timeout_s} s of a cell.", (
+                Cause.cell_timeout
+            )
         case How.output_lost:
-            return f"{where} ended, but its output did not arrive."
+            return f"{where} ended, but its output did not arrive.", Cause.internal
         case How.terminated:
-            return f"Somebody ended the runner's process. {where} was running."
-    return outcome.error or "The runner failed. The log may say why."
+            return f"Somebody ended the runner's process. {where} was running.", Cause.lost
+        case How.no_kernel:
+            return outcome.error or "No kernel could be started.", Cause.no_kernel
+        case How.bad_input:
+            return outcome.error or "Its notebook cannot be used.", Cause.bad_input
+    reason = outcome.error or "The runner failed. The log may say why."
+    return reason, Cause.disk if full else Cause.internal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from perijove.types.jobs import Resources
@@ -27,8 +28,12 @@ def describe(
     disk_mb: int,
     topology: Topology,
     token: str,
+    secrets: Mapping[str, str],
 ) -> Workload:
-    """Describe the process of a run's next attempt; only containers have an ``image``."""
+    """Describe the process of a run's next attempt; only containers have an ``image``.
+
+    ``secrets`` are further variables of its environment that are written nowhere.
+    """
     return Workload(
         name=workload_name(run.id, run.attempt),
         kind=Kind.task,
@@ -40,12 +45,16 @@ def describe(
             *("--parameters", scratch.PARAMETERS),
             *("--output", scratch.OUTPUT),
             *("--events", scratch.EVENTS),
+            *("--work", scratch.WORK),
+            *("--metrics", scratch.METRICS),
+            *(("--cell-timeout", str(limits.cell_timeout_s)) if limits.cell_timeout_s else ()),
+            *(("--max-output-mb", str(limits.max_output_mb)) if limits.max_output_mb else ()),
         ),
         environment={
             **_environment(run, job=job, topology=topology.inside),
             **(image.environment if image else {}),
         },
-        secrets={"PERIJOVE_TOKEN": token, "MLFLOW_TRACKING_TOKEN": token},
+        secrets={"PERIJOVE_TOKEN": token, "MLFLOW_TRACKING_TOKEN": token, **secrets},
         directory=folder,
         image=image.digest if image else None,
         disk_mb=disk_mb,
@@ -71,6 +80,8 @@ def _environment(run: RunRow, *, job: str, topology: Topology) -> dict[str, str]
         "PERIJOVE_RUN_ID": run.id,
         "PERIJOVE_JOB": job,
     }
+    if run.tracking_parent:
+        environment["PERIJOVE_PARENT_RUN"] = run.tracking_parent
     # A path of this machine says nothing inside a container.
     if topology.spawner == "local" and (path := os.environ.get("PYTHONPATH")):
         environment["PYTHONPATH"] = path

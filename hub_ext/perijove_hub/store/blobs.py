@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import secrets
 
 import fsspec
 
 from perijove_hub.store import loose
 from perijove_hub.store.database import Database
+
+#: Bytes copied at once.
+_PIECE = 2**20
 
 
 class BlobStore:
@@ -31,7 +35,15 @@ class BlobStore:
         disk, never leaves half of one under a valid address. A row has to name it within
         ``sweep.GRACE``, or it is removed. Not to be called within a transaction of the store.
         """
-        address = hashlib.sha256(content).hexdigest()
+        return self.put_file(io.BytesIO(content))
+
+    def put_file(self, source: io.BufferedIOBase) -> str:
+        """Store what ``source`` holds, from its beginning, as ``put`` does; read piece by piece.
+
+        Raises ``ValueError`` for one that is changed meanwhile; nothing is stored then.
+        """
+        source.seek(0)
+        address = hashlib.file_digest(source, "sha256").hexdigest()
         path = self._path(address)
         # Before the look at the file: a sweep that removes it just now is waited for here.
         with self._database.session() as session:
@@ -41,13 +53,23 @@ class BlobStore:
         self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         partial = f"{path}.{secrets.token_hex(4)}.part"
         try:
-            self._fs.pipe_file(partial, content)
+            self._copy(source, partial, address)
             self._fs.mv(partial, path)
         except BaseException:
             if self._fs.exists(partial):
                 self._fs.rm_file(partial)
             raise
         return address
+
+    def _copy(self, source: io.BufferedIOBase, target: str, address: str) -> None:
+        source.seek(0)
+        copied = hashlib.sha256()
+        with self._fs.open(target, "wb") as file:
+            while piece := source.read(_PIECE):
+                copied.update(piece)
+                file.write(piece)
+        if copied.hexdigest() != address:
+            raise ValueError(f"{address} was changed while it was stored")
 
     def get(self, address: str) -> bytes:
         """Return the blob at ``address``.
