@@ -1,3 +1,4 @@
+import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Token } from '@lumino/coreutils';
 
@@ -19,7 +20,18 @@ export namespace CommandIDs {
 
 /** Things that have a page of their own. */
 export type PageKind =
-  'build' | 'dataset' | 'deployment' | 'experiment' | 'image' | 'job' | 'run' | 'shares';
+  | 'backfill'
+  | 'build'
+  | 'comparison'
+  | 'dataset'
+  | 'deployment'
+  | 'experiment'
+  | 'image'
+  | 'job'
+  | 'job-diff'
+  | 'run'
+  | 'shares'
+  | 'sweep';
 
 /** What a main-area tab shows; survives a reload. */
 export interface IPageArgs {
@@ -65,6 +77,8 @@ export interface IPerijove {
   readonly api: IApi;
   readonly trans: TranslationBundle;
   readonly actions: IActions;
+  /** What draws charts; null where JupyterLab has none. */
+  readonly rendermime: IRenderMimeRegistry | null;
 }
 
 export const IPerijove = new Token<IPerijove>(

@@ -632,6 +632,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/jobs/{job_id}/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Notifications
+         * @description List who is told of a job's runs.
+         */
+        get: operations["list_notifications"];
+        put?: never;
+        /**
+         * Create Notification
+         * @description Have somebody told of a job's runs; the answer holds a webhook's signing key, once.
+         */
+        post: operations["create_notification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/jobs/{job_id}/runs": {
         parameters: {
             query?: never;
@@ -926,6 +950,46 @@ export interface paths {
         get: operations["list_models"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/notifications/{notification_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Notification
+         * @description Tell somebody no more.
+         */
+        delete: operations["delete_notification"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/perijove/api/v1/notifications/{notification_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test Notification
+         * @description Send a message that tells of no run.
+         */
+        post: operations["test_notification"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2074,6 +2138,12 @@ export interface components {
          */
         Change: "added" | "removed" | "changed" | "moved";
         /**
+         * Channel
+         * @description How somebody is told.
+         * @enum {string}
+         */
+        Channel: "webhook" | "email";
+        /**
          * Column
          * @description One column of a dataset.
          */
@@ -3205,6 +3275,76 @@ export interface components {
             running: components["schemas"]["RunningUsage"][];
         };
         /**
+         * Notification
+         * @description A standing order to tell of a job's runs.
+         */
+        Notification: {
+            channel: components["schemas"]["Channel"];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /** Id */
+            id: string;
+            /** Job Id */
+            job_id: string;
+            /**
+             * Last Error
+             * @description Why the newest attempt failed; null when it did not.
+             */
+            last_error?: string | null;
+            /** Last Sent At */
+            last_sent_at?: string | null;
+            /** Late After S */
+            late_after_s?: number | null;
+            /** On */
+            on: components["schemas"]["NotifyOn"][];
+            /**
+             * Signing Key
+             * @description What a webhook's messages are signed with; shown once, in the answer that makes it.
+             */
+            signing_key?: string | null;
+            /**
+             * Target
+             * @description A webhook's URL shows no more than its host to whoever did not make it.
+             */
+            target: string;
+        };
+        /**
+         * NotificationCreate
+         * @description Have a job's runs told of.
+         */
+        NotificationCreate: {
+            channel: components["schemas"]["Channel"];
+            /**
+             * Late After S
+             * @description Seconds; given exactly when ``on`` has ``late``.
+             */
+            late_after_s?: number | null;
+            /**
+             * On
+             * @default [
+             *       "failed",
+             *       "recovered"
+             *     ]
+             */
+            on: components["schemas"]["NotifyOn"][];
+            /**
+             * Target
+             * @description The webhook's URL, or the e-mail address.
+             */
+            target: string;
+        };
+        /**
+         * NotifyOn
+         * @description What of a run somebody is told.
+         * @enum {string}
+         */
+        NotifyOn: "started" | "succeeded" | "failed" | "late" | "recovered";
+        /**
          * NumberDifference
          * @description A number of two runs.
          */
@@ -3323,6 +3463,13 @@ export interface components {
         Page_Model_: {
             /** Items */
             items: components["schemas"]["Model"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /** Page[Notification] */
+        Page_Notification_: {
+            /** Items */
+            items: components["schemas"]["Notification"][];
             /** Next Cursor */
             next_cursor?: string | null;
         };
@@ -6078,6 +6225,77 @@ export interface operations {
             };
         };
     };
+    list_notifications: {
+        parameters: {
+            query?: {
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Notification_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    create_notification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NotificationCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notification"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_job_runs: {
         parameters: {
             query?: {
@@ -6697,6 +6915,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Model_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    delete_notification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                notification_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    test_notification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                notification_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notification"];
                 };
             };
             /** @description Validation Error */

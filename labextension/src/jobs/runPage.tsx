@@ -1,3 +1,4 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState, type ReactElement } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
@@ -5,16 +6,22 @@ import type { Run } from '../api/types';
 import { Chip } from '../ui/chip';
 import { usePerijove } from '../ui/context';
 import { Log } from '../ui/log';
-import { duration, Moment } from '../ui/moment';
+import { duration, Moment, secondsWords } from '../ui/moment';
 import { Facts, Loaded, PageFrame, Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
 import { Failure } from '../ui/states';
+import { repeatRun, repeatWithOthers } from './againForm';
+import { Artifacts } from './artifacts';
+import { chooseComparison } from './compareForm';
 import { Progress } from './progress';
-import { cancelRun, getJob, getRun, getRunLog } from './requests';
-import { runJob } from './runForm';
-import { hasEnded } from './runState';
+import { cancelRun, getRun, getRunLog } from './requests';
+import { Attempts } from './runAttempts';
+import { RunCells } from './runCells';
+import { FailureBox } from './runFailure';
+import { Output } from './runOutput';
+import { hasEnded, triggerWords } from './runState';
 
-/** A run's own page: how far it is, what it wrote, and its notebook. */
+/** A run's own page: how far it is, what it wrote, why it failed, and its notebook. */
 export function RunPage({ id }: { id: string }): ReactElement {
   const { api } = usePerijove();
   const run = usePolled(`run/${id}`, () => getRun(api, id), { interval: 1500, isLast: hasEnded });
@@ -25,9 +32,13 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
   const perijove = usePerijove();
   const { actions, api, trans } = perijove;
   const [refusal, setRefusal] = useState<IProblem>();
+  const [busy, setBusy] = useState(false);
   const act = (change: Promise<unknown>): void => {
     setRefusal(undefined);
-    change.then(onChange, (error: unknown) => setRefusal(asProblem(error)));
+    setBusy(true);
+    change
+      .then(onChange, (error: unknown) => setRefusal(asProblem(error)))
+      .finally(() => setBusy(false));
   };
   const ended = hasEnded(run);
   return (
@@ -37,8 +48,7 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
       chip={<Chip state={run.state} />}
       facts={
         <>
-          {trans.__('version %1', run.version)} ·{' '}
-          {run.trigger === 'schedule' ? trans.__('by schedule') : run.requested_by} ·{' '}
+          {trans.__('version %1', run.version)} · {triggerWords(run, trans)} ·{' '}
           <Moment at={run.queued_at} />
         </>
       }
@@ -50,17 +60,36 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
           >
             {trans.__('Show job')}
           </button>
+          <button
+            className="pj-Button"
+            disabled={busy}
+            onClick={() => act(chooseComparison(perijove, run))}
+          >
+            {trans.__('Compare with…')}
+          </button>
           {ended ? (
-            <button
-              className="pj-Button pj-mod-primary"
-              onClick={() =>
-                act(getJob(api, run.job_id).then(job => runJob(perijove, job, run.parameters)))
-              }
-            >
-              {trans.__('Run again…')}
-            </button>
+            <>
+              <button
+                className="pj-Button"
+                disabled={busy}
+                onClick={() => act(repeatWithOthers(perijove, run))}
+              >
+                {trans.__('Run again with other parameters…')}
+              </button>
+              <button
+                className="pj-Button pj-mod-primary"
+                disabled={busy}
+                onClick={() => act(repeatRun(perijove, run))}
+              >
+                {trans.__('Run again')}
+              </button>
+            </>
           ) : (
-            <button className="pj-Button pj-mod-danger" onClick={() => act(cancelRun(api, run.id))}>
+            <button
+              className="pj-Button pj-mod-danger"
+              disabled={busy}
+              onClick={() => act(cancelRun(api, run.id))}
+            >
               {trans.__('Cancel')}
             </button>
           )}
@@ -68,16 +97,28 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
       }
     >
       {refusal && <Failure problem={refusal} />}
-      {run.reason && (
+      {ended && run.state !== 'succeeded' && <FailureBox run={run} />}
+      {!ended && run.reason && (
         <p className={`pj-Reason pj-mod-${run.state}`} role="status">
           {run.reason}
         </p>
       )}
-      <Facts facts={factsOf(run, trans)} />
-      {!ended && (
-        <p className="pj-CurrentCell">
-          {trans.__('Now running')} <code>{run.progress.current_cell || '–'}</code>
+      {run.dropped_at && (
+        <p className="pj-Reason" role="status">
+          {trans.__('Its output, log and files were deleted')} <Moment at={run.dropped_at} />
+          {trans.__(': its job keeps them no longer.')}
         </p>
+      )}
+      <Facts facts={factsOf(run, trans)} />
+      {Object.keys(run.metrics).length > 0 && (
+        <Section title={trans.__('Metrics')}>
+          <Facts
+            facts={Object.entries(run.metrics).map(([name, value]) => [
+              name,
+              String(Number(value.toPrecision(6)))
+            ])}
+          />
+        </Section>
       )}
       {Object.keys(run.parameters).length > 0 && (
         <Section title={trans.__('Parameters')}>
@@ -89,45 +130,69 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
           />
         </Section>
       )}
-      <Section title={trans.__('Log')}>
-        <Log question={`run/${run.id}/log`} read={offset => getRunLog(api, run.id, offset)} />
-      </Section>
-      {run.has_output && ended && (
-        <Section title={trans.__('Output notebook')}>
-          {/* What others wrote: no scripts, no origin, no cookies. */}
-          <iframe
-            className="pj-Notebook"
-            sandbox=""
-            referrerPolicy="no-referrer"
-            loading="lazy"
-            title={trans.__('Output notebook of %1', run.job)}
-            src={api.url('runs', run.id, 'notebook.html')}
+      {run.started_at && !run.dropped_at && <RunCells run={run} />}
+      {run.attempt > 1 && <Attempts run={run} />}
+      {!run.dropped_at && (
+        <Section title={trans.__('Log')}>
+          <Log
+            key={run.attempt}
+            question={`run/${run.id}/log/${run.attempt}`}
+            read={offset => getRunLog(api, run.id, offset)}
           />
         </Section>
       )}
+      <Artifacts run={run} />
+      <Output run={run} />
     </PageFrame>
   );
 }
 
-function factsOf(
-  run: Run,
-  trans: ReturnType<typeof usePerijove>['trans']
-): [string, ReactElement | string][] {
-  const facts: [string, ReactElement | string][] = [
-    [trans.__('Progress'), <Progress key="progress" run={run} />]
-  ];
+type Fact = [string, ReactElement | string];
+
+function factsOf(run: Run, trans: TranslationBundle): Fact[] {
+  const facts: Fact[] = [[trans.__('Progress'), <Progress key="progress" run={run} />]];
+  if (!hasEnded(run) && run.progress.current_cell) {
+    facts.push([trans.__('Now running'), <code key="cell">{run.progress.current_cell}</code>]);
+  }
   if (run.failed_cell !== null && run.failed_cell !== undefined) {
-    facts.push([trans.__('Failed cell'), trans.__('code cell %1', run.failed_cell + 1)]);
+    facts.push([trans.__('Failed cell'), trans.__('cell %1', run.failed_cell + 1)]);
   }
   facts.push([
     hasEnded(run) ? trans.__('Took') : trans.__('Running for'),
     run.started_at ? duration(run.started_at, run.ended_at, trans) : trans.__('not started')
   ]);
+  if (run.expected_s) {
+    facts.push([trans.__('Usually takes'), secondsWords(run.expected_s, trans)]);
+  }
+  if (run.not_before && run.state === 'queued') {
+    facts.push([trans.__('Tried again'), <Moment key="retry" at={run.not_before} />]);
+  }
   if (run.slot) {
     facts.push([trans.__('Scheduled for'), <Moment key="slot" at={run.slot} />]);
   }
   if (run.peak_memory_mb) {
     facts.push([trans.__('Peak memory'), trans.__('%1 MiB', Math.round(run.peak_memory_mb))]);
   }
+  if (run.rerun_of) {
+    facts.push([
+      trans.__('Repeats'),
+      <RunLink key="rerun" id={run.rerun_of} job={run.job} text={trans.__('an earlier run')} />
+    ]);
+  }
+  for (const [name, id] of Object.entries(run.upstream)) {
+    facts.push([trans.__('After'), <RunLink key={id} id={id} job={name} text={name} />]);
+  }
   return facts;
+}
+
+function RunLink({ id, job, text }: { id: string; job: string; text: string }): ReactElement {
+  const { actions, trans } = usePerijove();
+  return (
+    <button
+      className="pj-Link"
+      onClick={() => actions.open({ kind: 'run', id, title: `${job} · ${trans.__('run')}` })}
+    >
+      {text}
+    </button>
+  );
 }

@@ -5,8 +5,12 @@ import { ExperimentPage } from '../experiments/page';
 import { perijoveIcon } from '../icons';
 import { BuildPage } from '../images/buildPage';
 import { ImagePage } from '../images/imagePage';
+import { BackfillPage } from '../jobs/backfillPage';
+import { DiffPage } from '../jobs/diffPage';
 import { JobPage } from '../jobs/jobPage';
+import { ComparisonPage } from '../jobs/runCompare';
 import { RunPage } from '../jobs/runPage';
+import { SweepPage } from '../jobs/sweepPage';
 import { DeploymentPage } from '../models/page';
 import { SharesPage } from '../shares/page';
 import type { IPageArgs, IPerijove } from '../tokens';
@@ -28,8 +32,12 @@ export class PageWidget extends PerijoveWidget {
   protected content(): ReactElement {
     const { kind, id, title } = this.page;
     switch (kind) {
+      case 'backfill':
+        return <BackfillPage id={id} />;
       case 'build':
         return <BuildPage id={id} />;
+      case 'comparison':
+        return <ComparisonPage id={id} />;
       case 'dataset':
         return <DatasetPage name={id} />;
       case 'deployment':
@@ -40,10 +48,14 @@ export class PageWidget extends PerijoveWidget {
         return <ImagePage name={id} />;
       case 'job':
         return <JobPage id={id} />;
+      case 'job-diff':
+        return <DiffPage id={id} />;
       case 'run':
         return <RunPage id={id} />;
       case 'shares':
         return <SharesPage />;
+      case 'sweep':
+        return <SweepPage id={id} />;
     }
   }
 }

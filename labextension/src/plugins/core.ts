@@ -5,6 +5,7 @@ import {
 } from '@jupyterlab/application';
 import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { launchIcon } from '@jupyterlab/ui-components';
 
@@ -19,19 +20,21 @@ export const core: JupyterFrontEndPlugin<IPerijove> = {
   description: 'Talks to the Perijove control plane and opens its pages.',
   autoStart: true,
   provides: IPerijove,
-  optional: [INotebookTracker, ITranslator, ICommandPalette, ILayoutRestorer],
+  optional: [INotebookTracker, ITranslator, ICommandPalette, ILayoutRestorer, IRenderMimeRegistry],
   activate: (
     app: JupyterFrontEnd,
     notebooks: INotebookTracker | null,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
-    restorer: ILayoutRestorer | null
+    restorer: ILayoutRestorer | null,
+    rendermime: IRenderMimeRegistry | null
   ): IPerijove => {
     const trans = (translator ?? nullTranslator).load('perijove');
     const perijove: IPerijove = {
       trans,
       api: createApi(app.serviceManager.serverSettings, trans),
-      actions: createActions(app, notebooks, trans)
+      actions: createActions(app, notebooks, trans),
+      rendermime
     };
     addPages(app, perijove, restorer);
     app.commands.addCommand(CommandIDs.openTracking, {
@@ -65,7 +68,20 @@ function addPages(
         required: ['kind', 'id', 'title'],
         properties: {
           kind: {
-            enum: ['build', 'dataset', 'deployment', 'experiment', 'image', 'job', 'run', 'shares']
+            enum: [
+              'backfill',
+              'build',
+              'comparison',
+              'dataset',
+              'deployment',
+              'experiment',
+              'image',
+              'job',
+              'job-diff',
+              'run',
+              'shares',
+              'sweep'
+            ]
           },
           id: { type: 'string' },
           title: { type: 'string' }

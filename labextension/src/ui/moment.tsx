@@ -43,7 +43,11 @@ export function duration(
   trans: TranslationBundle
 ): string {
   const until = end ? Date.parse(end) : Date.now();
-  const seconds = Math.max(0, (until - Date.parse(start)) / 1000);
+  return secondsWords(Math.max(0, (until - Date.parse(start)) / 1000), trans);
+}
+
+/** Write a number of seconds as people read it. */
+export function secondsWords(seconds: number, trans: TranslationBundle): string {
   if (seconds < 60) {
     return trans.__('%1 s', seconds < 10 ? seconds.toFixed(1) : Math.round(seconds));
   }

@@ -1,0 +1,55 @@
+import { downloadIcon, refreshIcon } from '@jupyterlab/ui-components';
+import { useState, type ReactElement } from 'react';
+
+import type { Run } from '../api/types';
+import { usePerijove } from '../ui/context';
+import { Section } from '../ui/page';
+import { hasEnded } from './runState';
+
+/** A run's output notebook; of one that runs, as it was saved last, when somebody asks for it. */
+export function Output({ run }: { run: Run }): ReactElement | null {
+  const { api, trans } = usePerijove();
+  const [asked, setAsked] = useState(0);
+  const ended = hasEnded(run);
+  if (ended ? !run.has_output : !run.started_at) {
+    return null;
+  }
+  return (
+    <Section
+      title={ended ? trans.__('Output notebook') : trans.__('Output notebook so far')}
+      actions={
+        ended ? (
+          <a
+            className="pj-Button pj-mod-small"
+            href={api.url('runs', run.id, 'notebook')}
+            download={`${run.job}.ipynb`}
+          >
+            <downloadIcon.react tag="span" />
+            {trans.__('Download')}
+          </a>
+        ) : (
+          <button className="pj-Button pj-mod-small" onClick={() => setAsked(asked + 1)}>
+            <refreshIcon.react tag="span" />
+            {asked ? trans.__('Show as it is now') : trans.__('Show')}
+          </button>
+        )
+      }
+    >
+      {!ended && (
+        <p className="pj-Facts">{trans.__('Cells that have not run yet show no output.')}</p>
+      )}
+      {(ended || asked > 0) && (
+        // What others wrote: no scripts, no origin, no cookies.
+        <iframe
+          key={ended ? 'ended' : asked}
+          className="pj-Notebook"
+          sandbox=""
+          referrerPolicy="no-referrer"
+          loading="lazy"
+          title={trans.__('Output notebook of %1', run.job)}
+          src={api.url('runs', run.id, 'notebook.html')}
+        />
+      )}
+    </Section>
+  );
+}

@@ -1,0 +1,115 @@
+import { useEffect, useRef, useState, type ReactElement } from 'react';
+
+import { usePerijove } from './context';
+
+/** JupyterLab draws this by the Vega-Lite 5 that it carries. */
+const MIME = 'application/vnd.vegalite.v5+json';
+
+/** A Vega-Lite specification without size and colours of its own. */
+export type ISpec = Record<string, unknown>;
+
+/** Colours of the theme, as charts need them. */
+export interface ITheme {
+  text: string;
+  quiet: string;
+  grid: string;
+  brand: string;
+  /** By state of a run. */
+  states: Record<string, string>;
+}
+
+/** A chart in the theme's colours, as wide as its place. */
+export function Chart({ label, spec }: { label: string; spec: ISpec }): ReactElement {
+  const { rendermime, trans } = usePerijove();
+  const theme = useTheme();
+  const place = useRef<HTMLDivElement>(null);
+  const [failed, setFailed] = useState(false);
+  const content = JSON.stringify(spec);
+  useEffect(() => {
+    const host = place.current;
+    if (!rendermime?.mimeTypes.includes(MIME) || !host) {
+      return;
+    }
+    let current = true;
+    const renderer = rendermime.createRenderer(MIME);
+    const drawn = JSON.parse(content) as Record<string, never>;
+    const model = rendermime.createModel({
+      data: { [MIME]: { ...frame(theme), ...drawn, description: label } },
+      metadata: { [MIME]: { embed_options: { actions: false } } },
+      trusted: true
+    });
+    renderer.renderModel(model).then(
+      () => current && host.replaceChildren(renderer.node),
+      () => current && setFailed(true)
+    );
+    return () => {
+      current = false;
+      renderer.dispose();
+    };
+  }, [rendermime, content, label, theme]);
+  const missing = failed || !rendermime?.mimeTypes.includes(MIME);
+  return (
+    <figure className="pj-Chart" aria-label={label}>
+      <figcaption>{label}</figcaption>
+      {missing ? (
+        <p className="pj-Facts">{trans.__('JupyterLab’s Vega extension does not draw it.')}</p>
+      ) : (
+        <div ref={place} className="pj-Chart-place" />
+      )}
+    </figure>
+  );
+}
+
+/** The theme's colours; others after the theme has changed. */
+export function useTheme(): ITheme {
+  const [theme, setTheme] = useState(readTheme);
+  useEffect(() => {
+    const observer = new MutationObserver(() => {
+      // The style sheet of the new theme is there by now, and read once.
+      setTheme(before => {
+        const now = readTheme();
+        return JSON.stringify(now) === JSON.stringify(before) ? before : now;
+      });
+    });
+    observer.observe(document.body, {
+      attributes: true,
+      attributeFilter: ['data-jp-theme-name', 'data-jp-theme-light']
+    });
+    return () => observer.disconnect();
+  }, []);
+  return theme;
+}
+
+function readTheme(): ITheme {
+  const style = getComputedStyle(document.body);
+  const read = (name: string): string => style.getPropertyValue(name).trim();
+  return {
+    text: read('--jp-ui-font-color1'),
+    quiet: read('--jp-ui-font-color2'),
+    grid: read('--jp-border-color2'),
+    brand: read('--jp-brand-color1'),
+    states: {
+      succeeded: read('--jp-success-color1'),
+      failed: read('--jp-error-color1'),
+      lost: read('--jp-warn-color1'),
+      cancelled: read('--jp-ui-font-color3'),
+      running: read('--jp-brand-color1'),
+      queued: read('--jp-border-color1')
+    }
+  };
+}
+
+function frame(theme: ITheme): ISpec {
+  const words = { labelColor: theme.quiet, titleColor: theme.quiet };
+  return {
+    $schema: 'https://vega.github.io/schema/vega-lite/v5.json',
+    width: 'container',
+    height: 160,
+    background: 'transparent',
+    config: {
+      axis: { ...words, gridColor: theme.grid, domainColor: theme.grid, tickColor: theme.grid },
+      legend: words,
+      view: { stroke: null }
+    }
+  };
+}
