@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from perijove.client import Client
 from perijove.exceptions import ApiError, Unreachable
+from perijove.types.backfills import Backfill
 from perijove.types.images import Build
 from perijove.types.jobs import Run
+from perijove.types.sweeps import Sweep
 
-W = TypeVar("W", Build, Run)
+W = TypeVar("W", Build, Run, Backfill, Sweep)
 
 #: Seconds between two looks.
 PERIOD = 0.5

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,35 +18,8 @@ from perijove.exceptions import ApiError, NotebookError, ParameterError, Perijov
 from perijove.magics.jobs import JobMagics, JobRun
 from perijove.types.jobs import RunState
 from perijove_hub.cli.jobs import jobs as command
-from perijove_hub.jobs.duty import JobDuty
-from perijove_hub.launch.local import LocalLauncher
 from tests.fixtures.api import Api
-from tests.jobs.conftest import TUTORIAL
 from tests.jobs.notebooks import code, notebook
-
-
-@pytest.fixture
-def ada(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Api]:
-    """Be ada in a workspace, with a worker; her notebook is Tutorial.ipynb."""
-    monkeypatch.setenv("PERIJOVE_URL", api.url.removesuffix("/api/v1"))
-    monkeypatch.setenv("PERIJOVE_TOKEN", api.hub.token("ada"))
-    monkeypatch.chdir(tmp_path)
-    Path("Tutorial.ipynb").write_text(json.dumps(TUTORIAL))
-    stopping = threading.Event()
-    launcher = LocalLauncher(api.context.data.workloads)
-    duty = JobDuty(api.context, launcher)
-
-    def work() -> None:
-        while not stopping.wait(0.1):
-            duty.tick()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield api
-    stopping.set()
-    thread.join()
-    for status in launcher.list():
-        launcher.stop(status.name)
 
 
 def test_from_python(ada: Api) -> None:
@@ -212,7 +183,7 @@ def test_from_the_command_line(ada: Api) -> None:
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == status, result.output
-        return result.output
+        return result.stdout
 
     assert "tutorial is a job, version 1." in perijove("create", "Tutorial.ipynb")
     assert "succeeded" in perijove("run", "tutorial", "--param", "C=2.0")

@@ -37,6 +37,7 @@ LINE_MAGICS = {
     "deploy": ("models", "ModelMagics"),
     "undeploy": ("models", "ModelMagics"),
     "models": ("models", "ModelMagics"),
+    "secrets": ("secrets", "SecretMagics"),
     "share": ("shares", "ShareMagics"),
 }
 #: The name ``%%sql`` takes where another extension already owns it.

@@ -12,6 +12,9 @@
 ``pairs=True`` lets the line itself hold pairs (``%metric auc=0.99 loss=0.1``): ``given.pairs``.
 A flag's kind is ``str``, ``int``, ``float``, ``bool`` (a switch without a value) or ``dict``
 (``NAME=VALUE``, may be repeated). Left out it is ``None``, ``False`` or ``{}``.
+
+``options`` are flags that the command line has too: ``given.options`` holds those that were
+given, by their names in Python.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ import ast
 import difflib
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from perijove.exceptions import PerijoveError
+from perijove.options import Option, OptionError
 
 Kind = type[str | int | float | bool | dict[str, Any]]
 
@@ -43,6 +47,7 @@ class Given:
     words: list[str] = field(default_factory=list)
     flags: dict[str, Any] = field(default_factory=dict)
     pairs: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, flag: str) -> Any:
         return self.flags[flag]
@@ -61,11 +66,18 @@ class Command:
         words: tuple[int, int | None] = (0, 0),
         flags: Mapping[str, Kind] | None = None,
         pairs: bool = False,
+        options: Sequence[Option] = (),
     ) -> None:
         self.usage = usage
         self._words = words
         self._pairs = pairs
         self._flags = dict(flags or {})
+        self._options = {one.flag: one for one in options}
+
+    @property
+    def flags(self) -> set[str]:
+        """Every flag it takes."""
+        return {*self._flags, *self._options}
 
     def parse(self, line: str) -> Given:
         """Read ``line``; raises ``UsageError``."""
@@ -73,7 +85,7 @@ class Command:
         tokens = iter(self._split(line))
         for token in tokens:
             if token.startswith("--") and len(token) > 2:
-                self._take_flag(token, tokens, given.flags)
+                self._take_flag(token, tokens, given)
             elif self._pairs and "=" in token:
                 self._take_pair(token, given.pairs)
             else:
@@ -91,26 +103,38 @@ class Command:
         except ValueError as error:
             raise self.wrong(f"{error}.") from None
 
-    def _take_flag(self, token: str, rest: Iterator[str], flags: dict[str, Any]) -> None:
+    def _take_flag(self, token: str, rest: Iterator[str], given: Given) -> None:
         flag, assigned, value = token.partition("=")
-        if flag not in self._flags:
-            near = difflib.get_close_matches(flag, self._flags, n=1)
+        kind = self._flags.get(flag)
+        if kind is None and flag not in self._options:
+            near = difflib.get_close_matches(flag, [*self._flags, *self._options], n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise self.wrong(f"There is no flag {flag}.{hint}")
-        kind = self._flags[flag]
         if kind is bool:
             if assigned:
                 raise self.wrong(f"{flag} takes no value.")
-            flags[flag] = True
+            given.flags[flag] = True
             return
         if not assigned:
             value = next(rest, "")
             if not value or value.startswith("--"):
                 raise self.wrong(f"{flag} needs a value.")
-        if kind is dict:
-            self._take_pair(value, flags[flag])
+        if kind is None:
+            self._take_option(self._options[flag], unquote(value), given.options)
+        elif kind is dict:
+            self._take_pair(value, given.flags[flag])
         else:
-            flags[flag] = self._convert(flag, value, kind=kind)
+            given.flags[flag] = self._convert(flag, value, kind=kind)
+
+    def _take_option(self, option: Option, text: str, given: dict[str, Any]) -> None:
+        try:
+            value = option.read(text)
+        except OptionError as error:
+            raise self.wrong(str(error)) from None
+        if option.many:
+            given.setdefault(option.name, []).append(value)
+        else:
+            given[option.name] = value
 
     def _convert(self, flag: str, value: str, *, kind: Kind) -> Any:
         text = unquote(value)

@@ -93,6 +93,11 @@ class BackfillState(StrEnum):
     """Each of its runs has ended, however."""
     cancelled = "cancelled"
 
+    @property
+    def terminal(self) -> bool:
+        """Whether it makes no further runs and waits for none."""
+        return self is not BackfillState.running
+
 
 class SlotState(StrEnum):
     """How far a slot is; the names of runs' states mean what they mean there."""

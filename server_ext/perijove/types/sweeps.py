@@ -92,6 +92,11 @@ class SweepState(StrEnum):
     """Too many trials failed."""
     cancelled = "cancelled"
 
+    @property
+    def terminal(self) -> bool:
+        """Whether it makes no further runs and waits for none."""
+        return self is not SweepState.running
+
 
 class TrialState(StrEnum):
     """How a trial stands: as its run does, but for one."""

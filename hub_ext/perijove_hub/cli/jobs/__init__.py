@@ -1,0 +1,54 @@
+"""``perijove jobs``: promote notebooks and run them, as the magics do."""
+
+from __future__ import annotations
+
+import click
+
+from perijove_hub.cli.jobs.history import (
+    approve,
+    artifacts,
+    compare,
+    diff,
+    rerun,
+    runs,
+    versions,
+)
+from perijove_hub.cli.jobs.notifying import notifications, notify
+from perijove_hub.cli.jobs.promoting import create, delete, edit, pause, preview, resume
+from perijove_hub.cli.jobs.ranges import backfill, backfills, sweep, sweeps
+from perijove_hub.cli.jobs.running import cancel, list_, logs, run, show_
+
+
+@click.group()
+def jobs() -> None:
+    """Promote notebooks and run them; PERIJOVE_URL and PERIJOVE_TOKEN say where and who."""
+
+
+#: In the order a person meets them.
+for _command in (
+    create,
+    run,
+    list_,
+    show_,
+    runs,
+    logs,
+    cancel,
+    edit,
+    pause,
+    resume,
+    preview,
+    rerun,
+    artifacts,
+    compare,
+    versions,
+    diff,
+    approve,
+    backfill,
+    backfills,
+    sweep,
+    sweeps,
+    notify,
+    notifications,
+    delete,
+):
+    jobs.add_command(_command)

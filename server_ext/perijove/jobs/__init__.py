@@ -1,0 +1,70 @@
+"""Jobs from Python: promote, run and watch.
+
+Everything goes through the control plane, as whoever the environment says.
+"""
+
+from __future__ import annotations
+
+from perijove.jobs.backfilling import (
+    backfill,
+    backfills,
+    cancel_backfill,
+    show_backfill,
+    slots,
+    wait_backfill,
+)
+from perijove.jobs.editing import delete, edit, pause, preview, resume
+from perijove.jobs.finding import JobError
+from perijove.jobs.notifying import notifications, notify, try_notification, unnotify
+from perijove.jobs.promoting import create, from_text, inspect, name_for, values
+from perijove.jobs.running import cancel, list, logs, names, run, runs, show, wait  # noqa: A004
+from perijove.jobs.sweeping import cancel_sweep, show_sweep, sweep, sweeps, trials, wait_sweep
+from perijove.jobs.versioning import approve, diff, disapprove, versions
+from perijove.jobs.watching import artifacts, compare, download, failure, rerun
+
+__all__ = [
+    "JobError",
+    "approve",
+    "artifacts",
+    "backfill",
+    "backfills",
+    "cancel",
+    "cancel_backfill",
+    "cancel_sweep",
+    "compare",
+    "create",
+    "delete",
+    "diff",
+    "disapprove",
+    "download",
+    "edit",
+    "failure",
+    "from_text",
+    "inspect",
+    "list",
+    "logs",
+    "name_for",
+    "names",
+    "notifications",
+    "notify",
+    "pause",
+    "preview",
+    "rerun",
+    "resume",
+    "run",
+    "runs",
+    "show",
+    "show_backfill",
+    "show_sweep",
+    "slots",
+    "sweep",
+    "sweeps",
+    "trials",
+    "try_notification",
+    "unnotify",
+    "values",
+    "versions",
+    "wait",
+    "wait_backfill",
+    "wait_sweep",
+]

@@ -1,0 +1,130 @@
+"""Running jobs, and finding them and their runs."""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from perijove.client import Client
+from perijove.following import PERIOD, until_ended
+from perijove.jobs.finding import JobError, find, last_run, once, run_path
+from perijove.types.base import Page
+from perijove.types.jobs import Job, LogChunk, Run, RunCreate
+
+Look = Callable[[Run], None]
+
+
+def run(
+    name: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    version: int | None = None,
+    priority: int | None = None,
+    owner: str | None = None,
+    wait: bool = True,
+    follow: Look = lambda run: None,
+    **more: Any,
+) -> Run:
+    """Run a job: ``run("tutorial", C=2.0)``.
+
+    Parameters whose names clash with this function's own go into ``parameters``. With ``wait``
+    it returns when the run has ended, however it ended; ``follow`` is called with each look.
+    """
+    body = RunCreate(
+        parameters=plain({**(parameters or {}), **more}), version=version, priority=priority
+    )
+    with Client() as client:
+        job = find(client, name, owner)
+        started = once(client, Run, f"/jobs/{job.id}/runs", body)
+    return until_ended(run_path(started.id), started, follow) if wait else started
+
+
+def wait(run_id: str, *, follow: Look = lambda run: None) -> Run:
+    """Wait until a run has ended; ``follow`` is called with each look at it."""
+    with Client() as client:
+        found = client.get(Run, run_path(run_id))
+    return until_ended(run_path(run_id), found, follow)
+
+
+def list(  # noqa: A001 - the grammar's word
+    q: str = "", *, state: str | None = None, owner: str | None = None
+) -> builtins.list[Job]:
+    """Return the jobs you may see, by name; ``state`` is their last run's."""
+    with Client() as client:
+        return builtins.list(client.pages(Job, "/jobs", q=q or None, state=state, owner=owner))
+
+
+def show(name: str, *, owner: str | None = None) -> Job:
+    """Return the job of this name: yours, or the one you may see."""
+    with Client() as client:
+        return find(client, name, owner)
+
+
+def names(job: Job) -> dict[str, str]:
+    """Return the names, by id, of the jobs that ``job`` runs after, as far as you may see them."""
+    if job.schedule is None or not job.schedule.after:
+        return {}
+    with Client() as client:
+        seen = client.pages(Job, "/jobs")
+        return {one.id: one.name for one in seen if one.id in job.schedule.after}
+
+
+def runs(
+    name: str, *, state: str | None = None, owner: str | None = None, limit: int = 10
+) -> builtins.list[Run]:
+    """Return a job's newest runs."""
+    with Client() as client:
+        job = find(client, name, owner)
+        return client.get(Page[Run], f"/jobs/{job.id}/runs", state=state, limit=limit).items
+
+
+def logs(
+    name: str, *, run: str | None = None, owner: str | None = None, follow: bool = False
+) -> Iterator[str]:
+    """Yield the log of a job's last run, or of ``run``, as far as there is one now.
+
+    With ``follow`` it goes on until the run has ended.
+    """
+    with Client() as client:
+        run_id = run or last_run(find(client, name, owner)).id
+        offset = 0
+        while True:
+            chunk = client.get(LogChunk, f"{run_path(run_id)}/logs", offset=offset)
+            if chunk.text:
+                yield chunk.text
+            if chunk.ended:
+                return
+            if chunk.next_offset == offset:
+                if not follow:
+                    return
+                time.sleep(PERIOD)
+            offset = chunk.next_offset
+
+
+def cancel(name: str, *, run: str | None = None, owner: str | None = None) -> Run:
+    """Cancel a job's newest active run, or ``run``."""
+    with Client() as client:
+        if run is None:
+            job = find(client, name, owner)
+            newest = client.get(Page[Run], f"/jobs/{job.id}/runs", limit=100).items
+            active = [one for one in newest if not one.state.terminal]
+            if not active:
+                raise JobError(f"No run of '{name}' is queued or running.")
+            run = active[0].id
+        return client.post(Run, f"{run_path(run)}/cancel")
+
+
+def plain(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dates and numpy's numbers among values into what JSON has."""
+    return {name: plain_value(value) for name, value in given.items()}
+
+
+def plain_value(value: Any) -> Any:
+    """Turn a date or one of numpy's numbers into what JSON has."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value

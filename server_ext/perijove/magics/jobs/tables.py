@@ -1,0 +1,210 @@
+"""Jobs and runs as tables and cards; the command line prints the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from perijove.jobs.notifying import told_of
+from perijove.jobs.settings import in_words
+from perijove.magics.display import Card, Chip, Listing
+from perijove.options import duration
+from perijove.types.jobs import Artifact, Job, JobVersion, Policy, Run, RunState, SchedulePreview
+from perijove.types.notifications import Notification
+
+#: Names of files that one line holds.
+SHOWN = 6
+NO_JOBS = "No jobs yet: %promote makes one of a notebook."
+
+
+def made(job: Job) -> str:
+    """Say in one line what a promotion made."""
+    files = [one.path for one in job.latest.inputs]
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    with_files = f", with {', '.join(files[:SHOWN])}{more}" if files else ""
+    return f"{job.name} is a job, version {job.latest.version}{with_files}."
+
+
+def jobs_table(found: Sequence[Job]) -> Listing:
+    """Make the table of some jobs."""
+    known = {job.id: job.name for job in found}
+    rows = [
+        [
+            job.name,
+            Chip(job.last_run.state.value) if job.last_run else "",
+            job.latest.version,
+            in_words(job.schedule, known),
+            f"{job.schedule.next_slot:%Y-%m-%d %H:%M}"
+            if job.schedule and job.schedule.next_slot
+            else "",
+            job.owner,
+        ]
+        for job in found
+    ]
+    columns = ["job", "last run", "version", "schedule", "next (UTC)", "owner"]
+    return Listing(columns, rows, empty=NO_JOBS)
+
+
+def runs_table(found: Sequence[Run], *, caption: str = "", empty: str = "No runs.") -> Listing:
+    """Make the table of some runs of one job."""
+    rows = [
+        [
+            run.id,
+            Chip(run.state.value),
+            f"{run.queued_at:%Y-%m-%d %H:%M}",
+            run.trigger,
+            run.version,
+            took(run) or "",
+            run.reason or waits(run) or "",
+        ]
+        for run in found
+    ]
+    columns = ["run", "state", "queued (UTC)", "by", "version", "took", "why"]
+    return Listing(columns, rows, caption=caption, empty=empty)
+
+
+def parameters_table(job: Job) -> Listing:
+    """Make the table of the parameters that a job's latest version declares."""
+    rows = [
+        [
+            one.name,
+            one.type.value,
+            "(required)" if one.required else json.dumps(one.default),
+            one.help,
+        ]
+        for one in job.latest.parameters
+    ]
+    return Listing(["parameter", "type", "default", "about"], rows, empty="No parameters.")
+
+
+def versions_table(found: Sequence[JobVersion]) -> Listing:
+    """Make the table of a job's versions."""
+    rows = [
+        [
+            one.version,
+            f"{one.created_at:%Y-%m-%d %H:%M}",
+            one.created_by,
+            ", ".join(parameter.name for parameter in one.parameters),
+            len(one.inputs),
+            one.image or "",
+            f"{one.approved_by} {one.approved_at:%Y-%m-%d}" if one.approved_at else "",
+            one.digest[:12],
+        ]
+        for one in found
+    ]
+    columns = ["version", "made (UTC)", "by", "parameters", "files", "image", "approved", "digest"]
+    return Listing(columns, rows)
+
+
+def artifacts_table(found: Sequence[Artifact]) -> Listing:
+    """Make the table of the files that a run left."""
+    rows = [[one.path, one.bytes, one.sha256[:12]] for one in found]
+    empty = "The run left no files: what a notebook writes into the folder outputs/ is kept."
+    return Listing(["file", "bytes", "sha256"], rows, empty=empty)
+
+
+def preview_table(preview: SchedulePreview) -> Listing:
+    """Make the table of the slots that a schedule would have."""
+    rows = [
+        [local, f"{slot:%Y-%m-%d %H:%M:%S}"]
+        for local, slot in zip(preview.local, preview.slots, strict=False)
+    ]
+    return Listing(
+        ["slot", "UTC"], rows, caption=preview.text, empty=preview.text or "It has no slots."
+    )
+
+
+def run_card(run: Run) -> Card:
+    """Make the card of a run."""
+    facts = {
+        "parameters": pairs(run.parameters) or None,
+        "version": run.version,
+        "took": took(run),
+        "tries": run.attempt if run.attempt > 1 else None,
+        "metrics": pairs(run.metrics) or None,
+        "artifacts": ", ".join(one.path for one in run.artifacts) or None,
+        "why": run.reason or waits(run),
+        "log": f"%job logs {run.job}" if run.state is RunState.failed else None,
+    }
+    return Card(f"{run.job}, run {run.id}", facts, state=run.state.value)
+
+
+def facts(job: Job, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what is to be said of a job; ``names`` are those of other jobs, by id."""
+    return {
+        "version": job.latest.version,
+        "parameters": ", ".join(one.name for one in job.latest.parameters) or "none",
+        "inputs": ", ".join(one.path for one in job.latest.inputs) or None,
+        "image": job.latest.image,
+        "schedule": in_words(job.schedule, names) or None,
+        "limits": _limits(job) or None,
+        "policy": _policy(job.policy) or None,
+    }
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """Write values as ``a=1, b='x'``."""
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def took(run: Run) -> str | None:
+    """Say how long a run took; ``None`` before it has ended."""
+    if run.started_at is None or run.ended_at is None:
+        return None
+    seconds = int((run.ended_at - run.started_at).total_seconds())
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def waits(run: Run) -> str | None:
+    """Say until when a queued run waits; ``None`` when it does not."""
+    if run.state is not RunState.queued or run.not_before is None:
+        return None
+    return f"waits until {run.not_before:%Y-%m-%d %H:%M:%S} UTC for try {run.attempt}"
+
+
+def _limits(job: Job) -> str:
+    given = job.resources
+    said = [
+        (given.memory_mb, f"{given.memory_mb} MiB"),
+        (given.timeout_s, f"{duration(given.timeout_s or 0)} a run"),
+        (given.cell_timeout_s, f"{duration(given.cell_timeout_s or 0)} a cell"),
+        (given.max_output_mb, f"{given.max_output_mb} MiB of output"),
+    ]
+    return ", ".join(text for value, text in said if value is not None)
+
+
+def _policy(policy: Policy) -> str:
+    said = []
+    if policy.retries:
+        said.append(
+            f"{policy.retries} retries after {duration(policy.retry_delay_s)}, "
+            f"times {policy.retry_backoff:g}"
+        )
+    if policy.concurrency is not None:
+        said.append(f"at most {policy.concurrency} at once")
+    if policy.priority:
+        said.append(f"priority {policy.priority}")
+    if policy.keep_days is not None:
+        said.append(f"outputs kept {policy.keep_days} days")
+    if policy.keep_failed_days is not None:
+        said.append(f"failures kept {policy.keep_failed_days} days")
+    return ", ".join(said)
+
+
+def notifications_table(found: Sequence[Notification]) -> Listing:
+    """Make the table of who is told of a job's runs."""
+    rows = [
+        [
+            order.id,
+            order.channel.value,
+            order.target,
+            told_of(order),
+            f"{order.last_sent_at:%Y-%m-%d %H:%M}" if order.last_sent_at else "",
+            order.last_error or "",
+        ]
+        for order in found
+    ]
+    columns = ["id", "by", "to", "of", "last (UTC)", "error"]
+    return Listing(columns, rows, empty="Nobody is told of its runs.")
