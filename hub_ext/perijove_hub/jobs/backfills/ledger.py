@@ -85,7 +85,7 @@ def wire_slot(row: BackfillSlotRow, run_state: str | None) -> BackfillRun:
     """Tell of one slot."""
     return BackfillRun(
         position=row.position,
-        state=SlotState(run_state if row.state == MADE else row.state),
+        state=SlotState(run_state or row.state),
         slot=row.slot,
         parameters=row.parameters,
         run_id=row.run_id,

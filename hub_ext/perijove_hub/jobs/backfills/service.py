@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -58,7 +60,7 @@ class BackfillService:
             **body.model_dump(exclude={"version", "dry_run"}),
             total=len(slots),
             counts={state: number for state, number in counted.items() if number},
-            plan=slots,
+            plan=[*slots],
         )
 
     def create(
@@ -125,7 +127,7 @@ class BackfillService:
             )
             ids = [slot.run_id for slot in found if slot.run_id is not None]
             runs = session.execute(select(RunRow.id, RunRow.state).where(RunRow.id.in_(ids)))
-            states = dict(runs.tuples().all())
+            states = {run.id: run.state for run in runs}
             items = [ledger.wire_slot(slot, states.get(slot.run_id or "")) for slot in found]
             return Page[BackfillRun](items=items, next_cursor=following)
 
@@ -145,7 +147,7 @@ class BackfillService:
 
     def _planned(
         self, session: Session, job: JobRow, body: BackfillCreate
-    ) -> tuple[JobVersionRow, list[BackfillRun]]:
+    ) -> tuple[JobVersionRow, Sequence[BackfillRun]]:
         version = versions.followed(session, job.id, version=body.version, follow=Follow.latest)
         slots = plan(session, job, wire.parameters(version), body)
         image.startable(session, self._context, job, version)

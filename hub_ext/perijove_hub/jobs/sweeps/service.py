@@ -114,20 +114,20 @@ class SweepService:
             if done is not None:
                 return _told(session, *_find(session, principal, done))
             version = versions.followed(session, job.id, version=body.version, follow=Follow.latest)
-            trials = space.check(body, wire.parameters(version))
+            checked = space.check(body, wire.parameters(version))
             image.startable(session, self._context, job, version)
             experiment = body.experiment or self._experiment(version) or job.name
-            spec = body.model_copy(update={"experiment": experiment})
+            spec = checked.model_copy(update={"experiment": experiment})
             row = SweepRow(
                 job_id=job.id,
                 version=version.version,
                 requested_by=principal.name,
                 spec=spec.model_dump(mode="json"),
-                trials=trials,
+                trials=spec.trials or 0,
             )
             session.add(row)
             session.flush()
-            audit.record(session, principal, "sweep.create", row.id, job=job.id, trials=trials)
+            audit.record(session, principal, "sweep.create", row.id, job=job.id, trials=row.trials)
             idempotency.remember(
                 session,
                 user=principal.name,

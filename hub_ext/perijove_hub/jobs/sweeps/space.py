@@ -20,8 +20,12 @@ _TAKES = {
 }
 
 
-def check(body: SweepCreate, declared: Sequence[Parameter]) -> int:
-    """Return how many trials ``body`` asks for; raises ``Invalid`` that names the field."""
+def check(body: SweepCreate, declared: Sequence[Parameter]) -> SweepCreate:
+    """Return ``body`` with its values as runs get them, and the number of trials it asks for.
+
+    Raises ``Invalid`` that names the field.
+    """
+    space = {}
     for name, dimension in body.space.items():
         if name in body.parameters:
             raise Invalid(
@@ -29,14 +33,15 @@ def check(body: SweepCreate, declared: Sequence[Parameter]) -> int:
                 field=f"parameters.{name}",
                 fix="Leave it out of one of 'space' and 'parameters'.",
             )
-        _check_dimension(name, dimension, _declared(name, declared), body.method)
+        space[name] = _fitted(name, dimension, _declared(name, declared), body.method)
     # With one point of the space, so that a parameter without a default is not missed.
-    point = {name: _example(dimension) for name, dimension in body.space.items()}
+    point = {name: _example(dimension) for name, dimension in space.items()}
     try:
-        check_values(declared, {**body.parameters, **point})
+        values = check_values(declared, {**body.parameters, **point})
     except ParameterError as error:
         raise Invalid(str(error), field=f"parameters.{error.name}") from None
-    return _trials(body)
+    fixed = {name: value for name, value in values.items() if name not in space}
+    return body.model_copy(update={"space": space, "parameters": fixed, "trials": _trials(body)})
 
 
 def _trials(body: SweepCreate) -> int:
@@ -70,11 +75,10 @@ def _declared(name: str, declared: Sequence[Parameter]) -> Parameter:
     raise AssertionError("a parameter that is not declared was taken")
 
 
-def _check_dimension(name: str, dimension: Dimension, parameter: Parameter, method: Method) -> None:
+def _fitted(name: str, dimension: Dimension, parameter: Parameter, method: Method) -> Dimension:
     field = f"space.{name}"
     if dimension.kind is Kind.choice:
-        _check_choice(field, dimension, parameter)
-        return
+        return _choice(field, dimension, parameter)
     if method is Method.grid:
         raise Invalid(
             f"A grid has lists of values, and '{name}' is drawn from a {dimension.kind.value}.",
@@ -95,9 +99,10 @@ def _check_dimension(name: str, dimension: Dimension, parameter: Parameter, meth
             fix="Use 'int' for whole numbers, or 'choice' with its values.",
         )
     _check_ends(field, dimension)
+    return dimension
 
 
-def _check_choice(field: str, dimension: Dimension, parameter: Parameter) -> None:
+def _choice(field: str, dimension: Dimension, parameter: Parameter) -> Dimension:
     if dimension.low is not None or dimension.high is not None:
         raise Invalid(
             "A choice has 'values', not 'low' and 'high'.",
@@ -110,11 +115,12 @@ def _check_choice(field: str, dimension: Dimension, parameter: Parameter) -> Non
             field=f"{field}.values",
             fix="Give at least one.",
         )
-    for value in dimension.values:
-        try:
-            check_values([parameter], {parameter.name: value})
-        except ParameterError as error:
-            raise Invalid(str(error), field=f"{field}.values") from None
+    name = parameter.name
+    try:
+        values = [check_values([parameter], {name: value})[name] for value in dimension.values]
+    except ParameterError as error:
+        raise Invalid(str(error), field=f"{field}.values") from None
+    return dimension.model_copy(update={"values": values})
 
 
 def _check_ends(field: str, dimension: Dimension) -> None:

@@ -1,0 +1,334 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { useState, type ReactElement } from 'react';
+
+import { asProblem, type IProblem } from '../api/requests';
+import type { Backfill, BackfillRun, Principal } from '../api/types';
+import { Caller } from '../images/caller';
+import { Chip, stateWord } from '../ui/chip';
+import { usePerijove } from '../ui/context';
+import { Moment } from '../ui/moment';
+import { Facts, Loaded, PageFrame, Section } from '../ui/page';
+import { usePolled } from '../ui/polled';
+import { Failure, Skeleton } from '../ui/states';
+import { cancelBackfill, getBackfill, listBackfillRuns } from './backfills';
+
+/** Slots on one page of the grid. */
+const SLOTS = 500;
+/** States as their order is told: what is done, what is under way, what is not. */
+const STATES = [
+  'succeeded',
+  'failed',
+  'lost',
+  'cancelled',
+  'running',
+  'queued',
+  'waiting',
+  'skipped',
+  'unmade'
+] as const;
+/** What stands in a cell besides its colour. */
+const MARKS: Record<BackfillRun['state'], string> = {
+  succeeded: '✓',
+  failed: '✕',
+  lost: '?',
+  cancelled: '–',
+  running: '▸',
+  queued: '…',
+  waiting: '',
+  skipped: '»',
+  unmade: '–'
+};
+
+/** A backfill's own page: how far it is, slot by slot. */
+export function BackfillPage({ id }: { id: string }): ReactElement {
+  const { api } = usePerijove();
+  const backfill = usePolled(`backfill/${id}`, () => getBackfill(api, id), {
+    interval: 2000,
+    isLast: isOver
+  });
+  return (
+    <Caller>
+      {caller => (
+        <Loaded polled={backfill}>
+          {data => <Detail backfill={data} caller={caller} onChange={backfill.refresh} />}
+        </Loaded>
+      )}
+    </Caller>
+  );
+}
+
+interface IDetailProps {
+  backfill: Backfill;
+  caller: Principal;
+  onChange: () => void;
+}
+
+function Detail({ backfill, caller, onChange }: IDetailProps): ReactElement {
+  const { actions, api, trans } = usePerijove();
+  const [refusal, setRefusal] = useState<IProblem>();
+  const [busy, setBusy] = useState(false);
+  const cancel = (): void => {
+    setRefusal(undefined);
+    setBusy(true);
+    cancelBackfill(api, backfill.id ?? '')
+      .then(onChange, (error: unknown) => setRefusal(asProblem(error)))
+      .finally(() => setBusy(false));
+  };
+  return (
+    <PageFrame
+      kind={trans.__('Backfill')}
+      title={backfill.job}
+      chip={<Chip state={backfill.state} />}
+      facts={
+        <>
+          {rangeWords(backfill, trans)} · {backfill.requested_by}
+          {backfill.created_at && (
+            <>
+              {' · '}
+              <Moment at={backfill.created_at} />
+            </>
+          )}
+        </>
+      }
+      actions={
+        <>
+          <button
+            className="pj-Button"
+            onClick={() => actions.open({ kind: 'job', id: backfill.job_id, title: backfill.job })}
+          >
+            {trans.__('Show job')}
+          </button>
+          {backfill.state === 'running' &&
+            (caller.admin || caller.name === backfill.requested_by) && (
+              <button className="pj-Button pj-mod-danger" disabled={busy} onClick={cancel}>
+                {trans.__('Cancel')}
+              </button>
+            )}
+        </>
+      }
+    >
+      {refusal && <Failure problem={refusal} />}
+      {backfill.reason && (
+        <p className="pj-Reason" role="status">
+          {backfill.reason}
+        </p>
+      )}
+      <Bar backfill={backfill} />
+      <Facts
+        facts={[
+          [trans.__('Version'), backfill.version],
+          [trans.__('Runs at once'), backfill.concurrency],
+          [trans.__('Order'), backfill.reverse ? trans.__('last first') : trans.__('first first')],
+          [trans.__('Priority'), backfill.priority],
+          [trans.__('What ran before'), reprocessWords(backfill.reprocess, trans)],
+          ...Object.entries(backfill.bind).map(([name, form]): [string, string] => [
+            trans.__('Slot in %1', name),
+            form
+          ]),
+          ...Object.entries(backfill.parameters).map(([name, value]): [string, string] => [
+            name,
+            JSON.stringify(value)
+          ])
+        ]}
+      />
+      <Slots backfill={backfill} />
+    </PageFrame>
+  );
+}
+
+/** How many of the slots are over, as a bar and in words. */
+export function Bar({ backfill }: { backfill: Backfill }): ReactElement {
+  const { trans } = usePerijove();
+  const { counts, total } = backfill;
+  return (
+    <div className="pj-Counts">
+      <div className="pj-Counts-bar" aria-hidden="true">
+        {STATES.filter(state => counts[state]).map(state => (
+          <span
+            key={state}
+            className={`pj-Slot pj-mod-${state}`}
+            style={{ flexGrow: (counts[state] ?? 0) / Math.max(total, 1) }}
+          />
+        ))}
+      </div>
+      <p>{countWords(counts, trans)}</p>
+    </div>
+  );
+}
+
+function Slots({ backfill }: { backfill: Backfill }): ReactElement {
+  const { actions, api, trans } = usePerijove();
+  // Cursors of the pages so far; the last one is that of the page that shows.
+  const [cursors, setCursors] = useState<(string | undefined)[]>([undefined]);
+  const cursor = cursors[cursors.length - 1];
+  const over = isOver(backfill);
+  const { data, problem, refresh } = usePolled(
+    `backfill/${backfill.id}/runs?cursor=${cursor ?? ''}&over=${String(over)}`,
+    () => listBackfillRuns(api, backfill.id ?? '', SLOTS, cursor),
+    { interval: 3000, isLast: () => over }
+  );
+  const next = data?.next_cursor;
+  const from = (cursors.length - 1) * SLOTS;
+  return (
+    <Section
+      title={trans.__('Slots')}
+      actions={
+        backfill.total > SLOTS && (
+          <>
+            <span className="pj-Facts">
+              {trans.__('%1–%2 of %3', from + 1, from + (data?.items.length ?? 0), backfill.total)}
+            </span>
+            <button
+              className="pj-Button"
+              disabled={cursors.length === 1}
+              onClick={() => setCursors(cursors.slice(0, -1))}
+            >
+              {trans.__('Earlier')}
+            </button>
+            <button
+              className="pj-Button"
+              disabled={!next}
+              onClick={() => next && setCursors([...cursors, next])}
+            >
+              {trans.__('Later')}
+            </button>
+          </>
+        )
+      }
+    >
+      {problem && <Failure problem={problem} onRetry={refresh} />}
+      {!data && !problem && <Skeleton rows={3} />}
+      {data && (
+        <>
+          <SlotGrid
+            runs={data.items}
+            label={trans.__('Slots of the backfill of %1', backfill.job)}
+            onOpen={run =>
+              actions.open({ kind: 'run', id: run, title: `${backfill.job} · ${trans.__('run')}` })
+            }
+          />
+          <Legend />
+        </>
+      )}
+    </Section>
+  );
+}
+
+/** One cell for each slot: its state by colour, sign and words. */
+export function SlotGrid({
+  runs,
+  label,
+  onOpen
+}: {
+  runs: BackfillRun[];
+  label: string;
+  onOpen?: (runId: string) => void;
+}): ReactElement {
+  const { trans } = usePerijove();
+  return (
+    <ul className="pj-Slots" aria-label={label}>
+      {runs.map(run => {
+        const words = `${slotWords(run)}: ${cellWords(run, trans)}`;
+        const opened = run.run_id ?? run.earlier_run_id;
+        return (
+          <li key={run.position}>
+            {onOpen && opened ? (
+              <button
+                className={`pj-Slot pj-mod-${run.state}`}
+                title={words}
+                aria-label={words}
+                onClick={() => onOpen(opened)}
+              >
+                {MARKS[run.state]}
+              </button>
+            ) : (
+              <span
+                className={`pj-Slot pj-mod-${run.state}`}
+                title={words}
+                aria-label={words}
+                role="img"
+              >
+                {MARKS[run.state]}
+              </span>
+            )}
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+function Legend(): ReactElement {
+  const { trans } = usePerijove();
+  return (
+    <ul className="pj-Slots-legend" aria-hidden="true">
+      {STATES.map(state => (
+        <li key={state}>
+          <span className={`pj-Slot pj-mod-${state}`}>{MARKS[state]}</span>
+          {slotStateWord(state, trans)}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Whether nothing of it will change any more. */
+export function isOver({ state, counts }: Backfill): boolean {
+  return state !== 'running' && !counts.running && !counts.queued;
+}
+
+/** Say how many slots are in which state. */
+export function countWords(counts: Backfill['counts'], trans: TranslationBundle): string {
+  const told = STATES.filter(state => counts[state]).map(
+    state => `${counts[state] ?? 0} ${slotStateWord(state, trans)}`
+  );
+  return told.length > 0 ? told.join(' · ') : trans.__('nothing');
+}
+
+/** Say which slot it is: its instant, or its parameters. */
+export function slotWords({ slot, parameters }: BackfillRun): string {
+  const values = Object.entries(parameters).map(
+    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`
+  );
+  return [slot && new Date(slot).toLocaleString(), values.join(', ')].filter(Boolean).join(' · ');
+}
+
+function cellWords(run: BackfillRun, trans: TranslationBundle): string {
+  const words = slotStateWord(run.state, trans);
+  return run.earlier_state && run.state !== run.earlier_state
+    ? trans.__('%1 (before: %2)', words, slotStateWord(run.earlier_state, trans))
+    : words;
+}
+
+function slotStateWord(state: BackfillRun['state'], trans: TranslationBundle): string {
+  switch (state) {
+    case 'waiting':
+      return trans.__('to run');
+    case 'skipped':
+      return trans.__('skipped: ran before');
+    case 'unmade':
+      return trans.__('never begun');
+    default:
+      return stateWord(state, trans);
+  }
+}
+
+/** Say what a backfill goes over. */
+export function rangeWords({ slots, range }: Backfill, trans: TranslationBundle): string {
+  if (slots) {
+    const day = (text: string): string => text.replace(/T00:00:00Z?$/, '');
+    return trans.__('%1 until %2', day(slots.start), day(slots.end));
+  }
+  return trans.__('values of %1', range?.parameter ?? '');
+}
+
+function reprocessWords(reprocess: Backfill['reprocess'], trans: TranslationBundle): string {
+  switch (reprocess) {
+    case 'none':
+      return trans.__('left alone');
+    case 'failed':
+      return trans.__('run again where it failed');
+    case 'all':
+      return trans.__('run again');
+  }
+}
