@@ -367,6 +367,13 @@ def test_a_notebook_of_very_many_cells_is_kept_within_seconds(platform: Platform
     assert time.monotonic() - began < 30
 
 
+def test_a_notebook_of_endlessly_many_cells_is_refused_at_once(platform: Platform) -> None:
+    began = time.monotonic()
+    with pytest.raises(Invalid, match="100,000 cells; at most 20,000"):
+        platform.promote(notebook(*(code("x") | {"metadata": 5} for _ in range(100_000))))
+    assert time.monotonic() - began < 10
+
+
 def test_a_misspelt_parameter_is_refused_by_a_schedule_too(platform: Platform) -> None:
     for given, message in (({"c": 1}, "Did you mean 'C'"), ({"C": "x"}, "must be a number")):
         with pytest.raises(Invalid, match=message) as caught:

@@ -16,6 +16,9 @@ from perijove_hub.exceptions import Invalid
 #: Most bytes of a notebook without its outputs; pictures pasted into text cells count.
 MAX_BYTES = 20_000_000
 
+#: Most cells: telling what is wrong with one of very many takes minutes.
+MAX_CELLS = 20_000
+
 #: Metadata that running or looking at a notebook changes.
 _FLEETING = ("execution", "ExecuteTime", "papermill", "collapsed", "scrolled", "trusted")
 _FLEETING_NOTEBOOK = ("widgets", "papermill", "signature")
@@ -35,6 +38,11 @@ def take(notebook: dict[str, Any]) -> Snapshot:
     Raises ``Invalid`` for what is no notebook, one too large, or a wrong parameters cell.
     """
     inspection = read_parameters(notebook)
+    if len(notebook["cells"]) > MAX_CELLS:
+        raise _invalid(
+            f"The notebook has {len(notebook['cells']):,} cells; at most {MAX_CELLS:,} are kept.",
+            fix="Move code into modules beside the notebook.",
+        )
     stripped = _stripped(notebook)
     validate(stripped)
     try:
