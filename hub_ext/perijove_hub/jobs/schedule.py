@@ -1,13 +1,13 @@
 """Cron expressions: which are accepted, and when they are due.
 
-cronsim has the rules of Debian's cron: a fixed time runs exactly once a day, also where clocks
-change; a wildcard hour follows real time.
+The rules are those of Debian's cron: a fixed time runs exactly once a day, also where clocks
+change; a wildcard for minutes or hours follows real time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from difflib import get_close_matches
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -63,10 +63,12 @@ def check_zone(timezone: str, *, field: str = "schedule") -> None:
 
 def slots(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
     """Yield the instants after ``after``, in UTC and in order."""
+    minutes, hours, *_ = cron.split()
+    wildcard = minutes.startswith("*") or hours.startswith("*")
+    local = after.astimezone(ZoneInfo(timezone))
     last = after
-    for slot in CronSim(cron, after.astimezone(ZoneInfo(timezone))):
-        instant = slot.astimezone(UTC)
-        # In the hour that clocks repeat, cronsim may begin with an instant that has passed.
+    for instant in _by_real_time(cron, local) if wildcard else _by_local_day(cron, local):
+        # In the hour that clocks repeat, both may begin with an instant that has passed.
         if instant > last:
             last = instant
             yield instant
@@ -84,6 +86,46 @@ def in_words(cron: str) -> str:
     # cronsim's words know fewer forms than its parser; a preview must not fail for that.
     except Exception:
         return f"By cron: {cron}"
+
+
+def _by_local_day(cron: str, local: datetime) -> Iterator[datetime]:
+    """Yield a fixed time's instants: once a day, also where clocks skip or repeat it."""
+    return (slot.astimezone(UTC) for slot in CronSim(cron, local))
+
+
+def _by_real_time(cron: str, local: datetime) -> Iterator[datetime]:
+    """Yield every instant at which clocks show a time that fits.
+
+    cronsim is asked for the times alone: with a zone it steps by hours, and passes over the rest
+    of an hour that clocks jump into.
+    """
+    zone = local.tzinfo
+    shown = local.replace(tzinfo=None, fold=0)
+    repeated: list[datetime] = []
+    # What is shown for the first time may be shown again after what is shown later.
+    for time in CronSim(cron, shown - _repeats(shown, zone)):
+        if repeated and time - repeated[0] > timedelta(days=1):
+            yield from _again(repeated, zone)
+        if _repeats(time, zone):
+            yield time.replace(tzinfo=zone).astimezone(UTC)
+            repeated.append(time)
+            continue
+        yield from _again(repeated, zone)
+        instant = time.replace(tzinfo=zone).astimezone(UTC)
+        if instant.astimezone(zone).replace(tzinfo=None) == time:
+            yield instant
+    yield from _again(repeated, zone)
+
+
+def _repeats(time: datetime, zone: tzinfo | None) -> timedelta:
+    """Return how much later clocks in ``zone`` show ``time`` again; zero where they do not."""
+    first, second = (time.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    return max(timedelta(), (first or timedelta()) - (second or timedelta()))
+
+
+def _again(repeated: list[datetime], zone: tzinfo | None) -> Iterator[datetime]:
+    while repeated:
+        yield repeated.pop(0).replace(tzinfo=zone, fold=1).astimezone(UTC)
 
 
 def _nearest(timezone: str) -> str | None:
