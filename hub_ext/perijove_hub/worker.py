@@ -97,7 +97,12 @@ def _duties(context: Context) -> list[Duty]:
     from perijove_hub.culling.duty import CullDuty
     from perijove_hub.files.duty import HomeDuty
     from perijove_hub.gpus.duty import GpuDuty
+    from perijove_hub.jobs.backfills.duty import BackfillDuty
     from perijove_hub.jobs.duty import JobDuty
+    from perijove_hub.jobs.notifications.duty import NotificationDuty
+    from perijove_hub.jobs.retention import RetentionDuty
+    from perijove_hub.jobs.sweeps.duty import SweepDuty
+    from perijove_hub.jobs.workers import LeaseDuty
     from perijove_hub.kernels.duty import KernelDuty
     from perijove_hub.models.duty import DeploymentDuty
     from perijove_hub.shares.duty import ShareDuty
@@ -105,9 +110,14 @@ def _duties(context: Context) -> list[Duty]:
     from perijove_hub.usage.quota_duty import QuotaDuty
 
     launcher = choose_launcher(context)
+    jobs = JobDuty(context, launcher)
     return [
         *_network_duties(context),
-        JobDuty(context, launcher),
+        LeaseDuty(jobs.lease),
+        jobs,
+        BackfillDuty(context),
+        SweepDuty(context),
+        NotificationDuty(context),
         KernelDuty(context, launcher),
         DeploymentDuty(context, launcher),
         CrawlDuty(context),
@@ -117,6 +127,7 @@ def _duties(context: Context) -> list[Duty]:
         GpuDuty(context),
         UsageDuty(context),
         QuotaDuty(context),
+        RetentionDuty(context),
     ]
 
 
