@@ -23,7 +23,7 @@ from perijove_hub.jobs.schedule import slots
 SEED = 20261121
 MINUTE = timedelta(minutes=1)
 #: What is looked at of a clock change.
-BEFORE, AFTER = timedelta(hours=4), timedelta(hours=26)
+BEFORE, AFTER = timedelta(hours=3), timedelta(hours=24)
 FIRST, LAST = datetime(2005, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
 
 
