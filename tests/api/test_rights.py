@@ -20,6 +20,7 @@ from perijove_hub.api.app import API, create_app
 from perijove_hub.identity import issue_run_token, revoke_run_tokens
 from perijove_hub.settings import SourceSettings
 from perijove_hub.store.models import (
+    ArtifactRow,
     BuildRow,
     DatasetRow,
     DeploymentRow,
@@ -40,8 +41,9 @@ ROUTES = sorted(
     for path, methods in create_app(None).openapi()["paths"].items()
     for method in methods
 )
-#: Those that name an object of somebody's.
-OBJECTS = [(method, path) for method, path in ROUTES if "{" in path]
+#: Those that name an object of somebody's. What is put among one's own secrets is one's own.
+OWN = ("PUT", "/secrets/{name}")
+OBJECTS = [route for route in ROUTES if "{" in route[1] and route != OWN]
 #: Those that only look at what they are sent.
 READING = ("/jobs/inspect", "/jobs/schedule/preview")
 
@@ -51,6 +53,13 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/jobs/inspect"): {"notebook": TUTORIAL},
     ("POST", "/jobs/schedule/preview"): {"cron": "0 6 * * *"},
     ("POST", "/jobs/{job_id}/runs"): {},
+    ("POST", "/jobs/{job_id}/backfills"): {"range": {"parameter": "C", "values": [1]}},
+    ("POST", "/jobs/{job_id}/sweeps"): {"space": {"C": {"values": [1]}}, "metric": "loss"},
+    ("POST", "/jobs/{job_id}/notifications"): {
+        "channel": "webhook",
+        "target": "https://93.184.215.14/",
+    },
+    ("POST", "/runs/{run_id}/again"): {},
     ("PATCH", "/jobs/{job_id}"): {"visibility": "everyone"},
     ("POST", "/deployments"): {"model": "m", "version": 1},
     ("POST", "/images"): {"spec": {"name": "mine", "pip": ["polars"]}},
@@ -58,6 +67,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/kernels"): {"size": "small"},
     ("POST", "/sources/{name}/query"): {"sql": "select 1"},
     ("POST", "/shares"): {"name": "mine.ipynb", "notebook": TUTORIAL, "receiver": "ada"},
+    ("PUT", "/secrets/{name}"): {"value": "a value"},
 }
 
 
@@ -72,11 +82,16 @@ class Adas:
         """Fill a path in with ada's ids, or with ids that nothing has."""
 
         def fill(placeholder: re.Match[str]) -> str:
-            if placeholder[0] == "{version}":
+            version = placeholder[0] == "{version}" or "{version}/diff" in path
+            if version and placeholder[0] in ("{version}", "{other}"):
                 return "1"
+            if placeholder[0] == "{path}":
+                return "secret.txt"
             key = path.split("/")[1]
             assert key in self.ids, f"no object of ada's to try {path} on: add one here"
-            return "nothing" if nobodys else self.ids[key]
+            if nobodys:
+                return "NOTHING" if key == "secrets" else "nothing"
+            return self.ids[key]
 
         return re.sub(r"\{\w+\}", fill, path)
 
@@ -112,13 +127,21 @@ def adas(api: Api, tracked: tuple[Mlflow, str, str], tmp_path: Any) -> Adas:
     with api.client("ada") as ada:
         job = ada.post("/jobs", json={"name": "secret", "notebook": TUTORIAL}).json()
         run = ada.post(f"/jobs/{job['id']}/runs", json={}).json()
+        made = {
+            kind: ada.post(
+                f"/jobs/{job['id']}/{kind}", json=BODIES["POST", f"/jobs/{{job_id}}/{kind}"]
+            )
+            for kind in ("backfills", "sweeps", "notifications")
+        }
         secret = {"name": "secret.ipynb", "notebook": TUTORIAL, "group": "research"}
         share = ada.post("/shares", json=secret).json()
+        ada.put("/secrets/SECRET", json={"value": "a value"}).raise_for_status()
     kept = api.context.blobs.put(json.dumps(TUTORIAL).encode())
     with api.context.database.session() as session:
         row = session.get_one(RunRow, run["id"])
-        row.state, row.ended_at = "succeeded", utcnow()
-        row.output_sha256 = row.log_sha256 = kept
+        row.state, row.ended_at, row.failed_cell = "failed", utcnow(), 0
+        row.output_sha256 = row.log_sha256 = row.events_sha256 = kept
+        session.add(ArtifactRow(run_id=row.id, path="secret.txt", sha256=kept, bytes=1))
         session.add(SourceRow(name="shop", kind="sqlite", groups=["research"]))
         session.flush()
         session.add(DatasetRow(name="shop.main.t", source="shop", schema_name="main", table="t"))
@@ -150,6 +173,7 @@ def adas(api: Api, tracked: tuple[Mlflow, str, str], tmp_path: Any) -> Adas:
         {
             "jobs": job["id"],
             "runs": run["id"],
+            **{kind: answer.json()["id"] for kind, answer in made.items()},
             "experiments": experiment,
             "tracked-runs": tracked_run,
             "sources": "shop",
@@ -159,6 +183,7 @@ def adas(api: Api, tracked: tuple[Mlflow, str, str], tmp_path: Any) -> Adas:
             "builds": build.id,
             "shares": share["id"],
             "kernels": kernel.id,
+            "secrets": "SECRET",
         },
     )
 
@@ -219,8 +244,9 @@ def test_who_sees_what_everyone_may_see_changes_none_of_it(adas: Adas) -> None:
     with adas.api.client("grace") as grace:
         for route in OBJECTS:
             method, path = route
-            # Kernels are never shared, and tests/shares has who may take a share back.
-            if method == "GET" or path.startswith(("/sources", "/shares", "/kernels")):
+            # Kernels and secrets are never shared, and tests/shares has who may take one back.
+            never = ("/sources", "/shares", "/kernels", "/secrets")
+            if method == "GET" or path.startswith(never):
                 continue
             answer = adas.send(grace, route)
             assert answer.status_code == 403, (route, answer.text)
@@ -261,6 +287,8 @@ def test_a_runs_token_makes_no_jobs_and_ends_with_its_run(adas: Adas) -> None:
         for route in ROUTES:
             method, path = route
             if path.startswith(("/jobs", "/runs")) and method != "GET" and path not in READING:
+                assert adas.send(run, route).status_code == 403, route
+            if path.startswith("/secrets"):
                 assert adas.send(run, route).status_code == 403, route
         with adas.api.context.database.session() as session:
             revoke_run_tokens(session, adas.ids["runs"])
