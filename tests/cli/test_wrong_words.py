@@ -82,7 +82,7 @@ def test_what_answers_and_is_not_perijove_is_said_to_be_that(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--memory-mb", "1"], "'memory_mb' is wrong: input should be greater than or equal to 64"),
+        (["--memory-mb", "1"], "--memory-mb is wrong: input should be greater than or equal to 64"),
         (["--param", "C=1"], "add --schedule"),
         (["--timezone", "Mars"], "add --schedule"),
     ],

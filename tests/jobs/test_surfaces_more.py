@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,11 +78,27 @@ def test_a_schedule_is_set_changed_paused_and_taken_away(ada: Api, perijove: Per
 
 
 def test_one_job_runs_after_others_by_their_names(ada: Api, perijove: Perijove) -> None:
-    for name in ("load", "clean", "report"):
-        jobs.create("Tutorial.ipynb", name)
+    jobs.create(
+        notebook(
+            code("import pathlib\npathlib.Path('outputs').mkdir(exist_ok=True)"),
+            code("pathlib.Path('outputs/rows.txt').write_text('of load')"),
+        ),
+        "load",
+    )
+    jobs.create("Tutorial.ipynb", "clean")
+    jobs.create(notebook(code("print(open('inputs/load/rows.txt').read())")), "report")
+    perijove("jobs", "edit", "report", "--after", "load")
+    loaded = jobs.run("load")
+    deadline = time.monotonic() + 60
+    while not (found := jobs.runs("report")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    followed = jobs.wait(found[0].id)
+    assert (followed.trigger, followed.upstream) == ("after", {"load": loaded.id})
+    assert "of load" in "".join(jobs.logs("report"))
     shown = perijove("jobs", "edit", "report", "--after", "load,clean", "--rule", "all_done")
-    assert "schedule: after load, clean (all_done)" in shown
-    assert "after load, clean (all_done)" in perijove("jobs", "list")
+    assert "schedule: after clean, load (all_done)" in shown
+    assert "after clean, load (all_done)" in perijove("jobs", "list")
     with pytest.raises(PerijoveError, match="There is no job 'laod'"):
         perijove("jobs", "edit", "report", "--after", "laod")
     with pytest.raises(ApiError, match="report"):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perijove.magics.arguments import Command, UsageError, split, typed
+from perijove.options import Option, or_none, seconds, whole
 
 RUN = Command(
     "%job run NAME [--param NAME=VALUE ...] [--version N] [--wait]",
@@ -92,3 +93,37 @@ def test_any_line_is_read_or_refused(line):
 @given(st.one_of(st.integers(), st.booleans(), st.none(), st.text(), st.lists(st.integers())))
 def test_a_value_written_as_python_writes_it_comes_back(value):
     assert typed(repr(value)) == value
+
+
+WITH_OPTIONS = Command(
+    "%job edit NAME [--every 6h] [--input FILE ...]",
+    words=(1, 1),
+    flags={"--unschedule": bool},
+    options=[
+        Option("every", "In real time.", seconds),
+        Option("input", "A file.", many=True),
+        Option("keep_days", "Days.", or_none(whole)),
+    ],
+)
+
+
+def test_options_are_read_as_the_command_line_reads_them():
+    given = WITH_OPTIONS.parse("t --every 6h --input 'a b.csv' --input c.csv --keep-days none")
+    assert given.options == {"every": 21_600, "input": ["a b.csv", "c.csv"], "keep_days": "none"}
+    assert WITH_OPTIONS.parse("t").options == {}
+    assert WITH_OPTIONS.flags == {"--unschedule", "--every", "--input", "--keep-days"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("t --every soon", "--every must be a duration such as 90s, 15m, 6h or 2d, not 'soon'."),
+        ("t --keep-days x", "--keep-days must be a whole number, or none, not 'x'."),
+        ("t --keep-day 3", "Did you mean --keep-days?"),
+        ("t --every", "--every needs a value."),
+    ],
+)
+def test_a_wrong_option_is_named(line, message):
+    with pytest.raises(UsageError) as error:
+        WITH_OPTIONS.parse(line)
+    assert message in str(error.value)

@@ -187,8 +187,8 @@ def in_words(schedule: Schedule | None, jobs: Mapping[str, str] | None = None) -
     elif schedule.dataset is not None:
         said = f"on data {schedule.dataset}"
     else:
-        known = [(jobs or {}).get(one) for one in schedule.after]
-        said = f"after {', '.join(one or 'another job' for one in known)}"
+        known = sorted((jobs or {}).get(one, "~") for one in schedule.after)
+        said = f"after {', '.join(one.replace('~', 'another job') for one in known)}"
         if schedule.rule is not AfterRule.all_success:
             said += f" ({schedule.rule.value})"
     return f"{said}, paused" if schedule.paused else said
