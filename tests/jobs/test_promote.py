@@ -26,6 +26,7 @@ from perijove_hub.exceptions import Conflict, Invalid, NotFound, Refused
 from perijove_hub.jobs.history import History
 from perijove_hub.jobs.render import as_html
 from perijove_hub.jobs.service import JobSort
+from perijove_hub.store.models import RunRow
 from tests.jobs.conftest import ADA, ADMIN, BOB, GRACE, TUTORIAL, Platform, someone
 from tests.jobs.notebooks import code, markdown, notebook
 
@@ -213,6 +214,21 @@ def test_a_job_of_the_group_is_seen_and_not_run_or_changed_by_its_members(
     with pytest.raises(NotFound):
         platform.jobs.get(GRACE, job.id)
     assert listed(platform, GRACE) == []
+
+
+def test_a_deleted_jobs_waiting_runs_are_cancelled_and_say_why(platform: Platform) -> None:
+    job = platform.promote()
+    run = platform.run(job)
+    platform.jobs.delete(ADA, job.id)
+    with platform.context.database.reading() as session:
+        row = session.get_one(RunRow, run.id)
+    assert (row.state, row.cause, row.reason) == (
+        "cancelled",
+        "cancelled",
+        "The job was deleted by ada.",
+    )
+    assert row.ended_at is not None
+    assert platform.promote().id != job.id
 
 
 def test_an_administrator_may_run_a_job_which_still_acts_as_its_owner(platform: Platform) -> None:

@@ -195,7 +195,10 @@ def test_a_body_too_large_is_refused_unread(api: Api, be: Be) -> None:
         connection.putrequest("POST", "/" + address[2] + "/jobs")
         connection.putheader("Content-Length", str(10**9))
         connection.endheaders()
-        assert connection.getresponse().status == 413
+        answer = connection.getresponse()
+        assert answer.status == 413
+        assert "at most 64 are taken" in (said := answer.read().decode())
+        assert "Clear the notebook's large outputs, or send fewer files" in said
 
     def endless() -> Iterator[bytes]:
         yield b"{"

@@ -9,11 +9,15 @@ import httpx
 import pytest
 from sqlalchemy import select, text
 
+from perijove.types.backfills import BackfillCreate
 from perijove.types.jobs import RunCreate, Schedule
 from perijove.types.secrets import SecretCreate
+from perijove.types.sweeps import SweepCreate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Conflict, Invalid, NotFound, Refused
 from perijove_hub.identity import issue_run_token
+from perijove_hub.jobs.backfills.service import BackfillService
+from perijove_hub.jobs.sweeps.service import SweepService
 from perijove_hub.paths import DataDir
 from perijove_hub.secrets import service as service_module
 from perijove_hub.secrets import values
@@ -188,6 +192,32 @@ def test_a_schedule_that_names_a_secret_its_owner_has_not_is_refused(platform: P
     with pytest.raises(Invalid, match="no secret 'API_KEY'") as caught:
         platform.promote(READING, schedule=Schedule(cron="0 6 * * *"))
     assert caught.value.field == "schedule.parameters.token"
+
+
+def test_backfills_and_sweeps_are_refused_too(platform: Platform) -> None:
+    job = platform.promote(
+        notebook(code('C = 1\ntoken: Secret = "API_KEY"', tags=["parameters"]), code("print(C)"))
+    )
+    made = (
+        lambda: BackfillService(platform.context).create(
+            ADA,
+            job.id,
+            BackfillCreate.model_validate({"range": {"parameter": "C", "values": [1, 2]}}),
+            key=None,
+        ),
+        lambda: SweepService(platform.context).create(
+            ADA,
+            job.id,
+            SweepCreate.model_validate({"space": {"C": {"values": [1, 2]}}, "metric": "loss"}),
+            key=None,
+        ),
+    )
+    for make in made:
+        with pytest.raises(Invalid, match="no secret 'API_KEY'"):
+            make()
+    put(platform.context)
+    for make in made:
+        assert make().id
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from perijove_hub.jobs.backfills import ledger
 from perijove_hub.jobs.backfills.plan import plan
 from perijove_hub.jobs.finding import may_run
 from perijove_hub.jobs.service import find
+from perijove_hub.secrets import values as secrets
 from perijove_hub.store import audit, idempotency
 from perijove_hub.store.models import (
     BackfillRow,
@@ -149,7 +150,9 @@ class BackfillService:
         self, session: Session, job: JobRow, body: BackfillCreate
     ) -> tuple[JobVersionRow, Sequence[BackfillRun]]:
         version = versions.followed(session, job.id, version=body.version, follow=Follow.latest)
-        slots = plan(session, job, wire.parameters(version), body)
+        declared = wire.parameters(version)
+        slots = plan(session, job, declared, body)
+        secrets.check(session, job.owner, secrets.named(declared, body.parameters))
         image.startable(session, self._context, job, version)
         return version, slots
 

@@ -20,6 +20,7 @@ from perijove_hub.jobs import image, versions, wire
 from perijove_hub.jobs.finding import may_run
 from perijove_hub.jobs.service import find
 from perijove_hub.jobs.sweeps import ledger, space
+from perijove_hub.secrets import values as secrets
 from perijove_hub.store import audit, idempotency
 from perijove_hub.store.models import JobRow, JobVersionRow, SweepRow, TrialRow
 
@@ -114,7 +115,9 @@ class SweepService:
             if done is not None:
                 return _told(session, *_find(session, principal, done))
             version = versions.followed(session, job.id, version=body.version, follow=Follow.latest)
-            checked = space.check(body, wire.parameters(version))
+            declared = wire.parameters(version)
+            checked = space.check(body, declared)
+            secrets.check(session, job.owner, secrets.named(declared, checked.parameters))
             image.startable(session, self._context, job, version)
             experiment = body.experiment or self._experiment(version) or job.name
             spec = checked.model_copy(update={"experiment": experiment})
