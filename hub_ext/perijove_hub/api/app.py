@@ -23,6 +23,7 @@ from perijove_hub.gpus.routes import router as gpus
 from perijove_hub.identity import Identifier
 from perijove_hub.images.routes import router as images
 from perijove_hub.jobs.backfills.routes import router as backfills
+from perijove_hub.jobs.export.routes import router as exports
 from perijove_hub.jobs.notifications.routes import router as notifications
 from perijove_hub.jobs.routes import router as jobs
 from perijove_hub.jobs.run_routes import router as runs
@@ -88,6 +89,7 @@ def create_app(context: Context | None) -> FastAPI:
         catalog,
         culling,
         experiments,
+        exports,
         files,
         gpus,
         images,

@@ -632,6 +632,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/jobs/{job_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Job
+         * @description Write a version of a job for another scheduler.
+         */
+        get: operations["export_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/jobs/{job_id}/notifications": {
         parameters: {
             query?: never;
@@ -2440,6 +2460,12 @@ export interface components {
              */
             runs: number;
         };
+        /**
+         * ExportTo
+         * @description Other schedulers that a job can be written for.
+         * @enum {string}
+         */
+        ExportTo: "airflow";
         /**
          * Follow
          * @description Which version a schedule runs when it names none.
@@ -6212,6 +6238,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Backfill"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    export_job: {
+        parameters: {
+            query?: {
+                to?: components["schemas"]["ExportTo"];
+                /** @description The latest if left out */
+                version?: number | null;
+                /** @description Another image than the version's */
+                image?: string | null;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
             /** @description Validation Error */

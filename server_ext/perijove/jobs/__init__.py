@@ -14,6 +14,7 @@ from perijove.jobs.backfilling import (
     wait_backfill,
 )
 from perijove.jobs.editing import delete, edit, pause, preview, resume
+from perijove.jobs.exporting import export
 from perijove.jobs.finding import JobError
 from perijove.jobs.notifying import notifications, notify, try_notification, unnotify
 from perijove.jobs.promoting import create, from_text, inspect, name_for, values
@@ -38,6 +39,7 @@ __all__ = [
     "disapprove",
     "download",
     "edit",
+    "export",
     "failure",
     "from_text",
     "inspect",

@@ -84,8 +84,8 @@ class Schedule(Wire):
 
     cron: str | None = Field(default=None, max_length=200)
     """Five fields: minute, hour, day of month, month, day of week."""
-    every_s: int | None = Field(default=None, ge=10, le=366 * 86_400)
-    """Seconds of real time between two slots, counted from when it was set."""
+    every_s: int | None = None
+    """Seconds of real time between two slots, from 10 to a year, counted from when it was set."""
     after: list[str] = Field(default=[], max_length=20)
     """Ids of jobs: it runs when each of them has ended a run since it last ran."""
     rule: AfterRule = AfterRule.all_success
@@ -400,6 +400,12 @@ class Job(Owned):
     resources: Resources = Resources()
     policy: Policy = Policy()
     last_run: Run | None = None
+
+
+class ExportTo(StrEnum):
+    """Other schedulers that a job can be written for."""
+
+    airflow = "airflow"
 
 
 class LogChunk(Wire):

@@ -1,4 +1,4 @@
-"""``perijove jobs runs|rerun|artifacts|compare|versions|diff|approve``."""
+"""``perijove jobs runs|rerun|artifacts|compare|versions|diff|approve|export``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 from perijove import jobs as api
 from perijove.magics.jobs.changes import of_runs, of_versions
 from perijove.magics.jobs.tables import artifacts_table, run_card, runs_table, versions_table
-from perijove.types.jobs import RunState
-from perijove_hub.cli.jobs.flags import AS_JSON, OWNER, PARAMS, RUN, WAIT, texts
+from perijove.types.jobs import ExportTo, RunState
+from perijove_hub.cli.jobs.flags import AS_JSON, OWNER, PARAMS, RUN, VERSION, WAIT, texts
 from perijove_hub.cli.jobs.printing import show
 
 
@@ -99,6 +99,30 @@ def diff(name: str, before: int, after: int, owner: str | None, as_json: bool) -
     """Show what changed in the job NAME from the version BEFORE to AFTER."""
     found = api.diff(name, before, after, owner=owner)
     show(found, of_versions(name, found), as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--to", type=click.Choice(list(ExportTo)), default="airflow", show_default=True)
+@VERSION
+@click.option("--image", help="Instead of the version's, as where another engine pulls it from.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@OWNER
+def export(
+    name: str,
+    to: str,
+    version: int | None,
+    image: str | None,
+    output: Path | None,
+    owner: str | None,
+) -> None:
+    """Write a version of the job NAME as a DAG of Airflow."""
+    text = api.export(name, to=to, version=version, image=image, owner=owner)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    output.write_text(text, encoding="utf-8")
+    click.echo(f"{output} runs {name} in Airflow.", err=True)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""``%job runs|rerun|artifacts|compare|versions|diff|approve``."""
+"""``%job runs|rerun|artifacts|compare|versions|diff|approve|export``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ VERSIONS = Command("%job versions NAME", words=(1, 1), flags=OWNER)
 DIFF = Command("%job diff NAME VERSION VERSION", words=(3, 3), flags=OWNER)
 APPROVE = Command(
     "%job approve NAME VERSION [--withdraw]", words=(2, 2), flags={"--withdraw": bool, **OWNER}
+)
+
+EXPORT = Command(
+    "%job export NAME [--version N] [--image IMAGE] [--output FILE]",
+    words=(1, 1),
+    flags={"--version": int, "--image": str, "--output": str, **OWNER},
 )
 
 
@@ -109,6 +115,18 @@ def approve(line: str) -> None:
         say(f"{name}: version {number} is approved.")
 
 
+def export(line: str) -> None:
+    """Write a version as a DAG of Airflow beside the notebook."""
+    given = EXPORT.parse(line)
+    name = given.words[0]
+    text = jobs.export(
+        name, version=given["--version"], image=given["--image"], owner=given["--owner"]
+    )
+    output = Path(given["--output"] or f"{name}_dag.py")
+    output.write_text(text, encoding="utf-8")
+    say(f"{output} runs {name} in Airflow.")
+
+
 def _number(text: str, command: Command) -> int:
     if not text.isdecimal():
         raise command.wrong(f"A version is a number, not '{text}'.")
@@ -123,4 +141,5 @@ VERBS: dict[str, Any] = {
     "versions": versions,
     "diff": diff,
     "approve": approve,
+    "export": export,
 }

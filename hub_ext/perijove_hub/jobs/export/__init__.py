@@ -1,0 +1,1 @@
+"""Jobs as other schedulers have them."""

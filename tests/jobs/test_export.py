@@ -1,0 +1,86 @@
+"""A job as a DAG of Airflow: what the file holds, and that Airflow runs it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from perijove.types.jobs import AfterRule, CatchUp, Policy, Schedule
+from perijove_hub.exceptions import Invalid, NotFound
+from perijove_hub.jobs.export.service import export
+from tests.jobs.conftest import ADA, BOB, GRACE, Platform
+from tests.jobs.notebooks import code, notebook
+
+CELLS = notebook(
+    code(
+        "from typing import Literal\nC: float = 0.5  # strength\nday: 'str | None' = None\n"
+        "mode: Literal['a', 'b'] = 'a'\nn: int",
+        tags=["parameters"],
+    ),
+    code("print(open('data/x.csv').read(), C, n)"),
+)
+
+
+def written(platform: Platform, job_id: str, **more: Any) -> str:
+    given: dict[str, Any] = {"version": None, "image": None, **more}
+    return export(platform.context, ADA, job_id, **given)[1]
+
+
+def test_the_file_holds_schedule_limits_and_parameters(platform: Platform) -> None:
+    job = platform.promote(
+        CELLS,
+        schedule=Schedule(
+            cron="30 6 * * 1-5",
+            timezone="Europe/Berlin",
+            parameters={"n": 3},
+            catch_up=CatchUp.all,
+        ),
+        policy=Policy(retries=2, retry_delay_s=30, concurrency=1),
+    )
+    text = written(platform, job.id)
+    compile(text, "dag.py", "exec")
+    assert "CronTriggerTimetable('30 6 * * 1-5', timezone='Europe/Berlin')" in text
+    assert "'C': Param(default=0.5, type='number', description='strength')" in text
+    assert "'n': Param(default=3, type='integer')" in text
+    assert "'mode': Param(default='a', enum=['a', 'b'])" in text
+    assert "'day': Param(default=None, type=['null', 'string'])" in text
+    for line in ('"retries": 2', "max_active_runs=1", "catchup=True", "perijove://ada/tutorial"):
+        assert line in text
+
+
+def test_the_same_version_makes_the_same_file(platform: Platform) -> None:
+    content = base64.b64encode(b"1,2\n").decode()
+    job = platform.promote(CELLS, inputs=[{"path": "data/x.csv", "content": content}])
+    assert written(platform, job.id) == written(platform, job.id, version=1)
+
+
+def test_a_job_that_follows_is_scheduled_by_what_the_others_make(platform: Platform) -> None:
+    first = platform.promote(name="first")
+    after = Schedule(after=[first.id])
+    second = platform.promote(name="second", schedule=after)
+    assert "schedule=[Asset('perijove://ada/first')]" in written(platform, second.id)
+    rule = after.model_copy(update={"rule": AfterRule.any_failure})
+    third = platform.promote(name="third", schedule=rule)
+    with pytest.raises(Invalid, match="any_failure"):
+        written(platform, third.id)
+
+
+def test_no_words_of_a_user_become_code(platform: Platform) -> None:
+    evil = '"""\nimport os; os.abort()\n"""'
+    cell = code(f'C: str = {evil!r}  # {{{{ 7 * 7 }}}} """', tags=["parameters"])
+    job = platform.promote(notebook(cell, code("print(C)")))
+    text = written(platform, job.id, image="registry.example.org/cpu@sha256:" + "0" * 64)
+    compile(text, "dag.py", "exec")
+    assert "\nimport os; os.abort()" not in text
+    assert "{{ 7 * 7 }}" in text
+
+
+def test_only_who_sees_a_job_exports_it(platform: Platform) -> None:
+    job = platform.promote()
+    for other in (BOB, GRACE):
+        with pytest.raises(NotFound):
+            export(platform.context, other, job.id, version=None, image=None)
+    with pytest.raises(NotFound, match="no version 7"):
+        written(platform, job.id, version=7)
