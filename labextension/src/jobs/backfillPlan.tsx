@@ -1,7 +1,7 @@
 import { useEffect, useState, type ReactElement } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
-import type { Backfill, BackfillCreate, Job } from '../api/types';
+import type { Backfill, BackfillCreate, BackfillRun, Job } from '../api/types';
 import { usePerijove } from '../ui/context';
 import { isAt } from '../ui/form';
 import { useSettled } from '../ui/settled';
@@ -85,6 +85,10 @@ function ends({ plan }: Backfill, trans: ReturnType<typeof usePerijove>['trans']
   if (!first || !last) {
     return '';
   }
-  const words = trans.__('from %1 to %2', slotWords(first), slotWords(last));
+  const words = trans.__('from %1 to %2', edge(first), edge(last));
   return plan.length > DRAWN ? trans.__('%1; the first %2 are drawn', words, DRAWN) : words;
+}
+
+function edge(run: BackfillRun): string {
+  return run.slot ? new Date(run.slot).toLocaleString() : slotWords(run);
 }

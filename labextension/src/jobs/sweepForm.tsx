@@ -60,12 +60,13 @@ function SweepFields(props: IProps): ReactElement {
         <SelectField
           name="method"
           label={trans.__('Method')}
+          help={methodWords(value.method, trans)}
           value={value.method}
           onChange={method => onChange({ method, space: fitting(job, value, method) })}
           choices={[
-            ['grid', trans.__('grid: every combination')],
+            ['grid', trans.__('grid')],
             ['random', trans.__('random')],
-            ['optuna', trans.__('Optuna: learns from earlier trials')]
+            ['optuna', trans.__('Optuna')]
           ]}
         />
         <TextField
@@ -243,16 +244,27 @@ function Limits({ value, onChange, problem }: IProps): ReactElement {
   );
 }
 
+function methodWords(method: ISweepDraft['method'], trans: TranslationBundle): string {
+  switch (method) {
+    case 'grid':
+      return trans.__('every combination');
+    case 'random':
+      return trans.__('drawn by the seed');
+    case 'optuna':
+      return trans.__('learns from earlier trials');
+  }
+}
+
 function kindWords(kind: Dimension['kind'], trans: TranslationBundle): string {
   switch (kind) {
     case 'choice':
-      return trans.__('one of these values');
+      return trans.__('values');
     case 'int':
       return trans.__('whole numbers');
     case 'uniform':
-      return trans.__('numbers, evenly');
+      return trans.__('numbers');
     case 'loguniform':
-      return trans.__('numbers, evenly in their logarithm');
+      return trans.__('numbers (log)');
     default:
       return '';
   }

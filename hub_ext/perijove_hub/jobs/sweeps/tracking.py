@@ -15,6 +15,7 @@ from perijove.experiments.mlflow_api import KEY_TAG, MlflowApi
 from perijove.types.sweeps import SweepCreate, SweepTrial
 from perijove_hub.context import Context
 from perijove_hub.identity import issue_run_token, revoke_run_tokens
+from perijove_hub.jobs.owners import is_user
 from perijove_hub.store.models import JobRow, SweepRow, utcnow
 
 #: Seconds MLflow has for an answer; other sweeps wait meanwhile.
@@ -26,6 +27,9 @@ def begin(context: Context, row: SweepRow, job: JobRow, asked: SweepCreate) -> t
 
     A worker that died after making it finds it again by its key.
     """
+    # Also notes the owner's groups, which say in whose workspace their runs are.
+    if not is_user(context, job.owner):
+        return "", f"{job.owner} is no longer a user of the Hub, so MLflow has no run of the sweep."
     try:
         with _api(context, row, job.owner) as api:
             experiment = api.experiment(asked.experiment or job.name)
