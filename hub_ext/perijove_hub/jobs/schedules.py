@@ -26,6 +26,8 @@ from perijove_hub.store.turns import take_turn
 
 #: Fields of which a schedule has exactly one.
 KINDS = ("cron", "every_s", "after", "dataset")
+#: Shortest and longest interval, seconds.
+MIN_S, MAX_S = 10, 366 * 86_400
 #: Slots in a preview.
 SHOWN = 10
 
@@ -113,6 +115,12 @@ def check(wanted: Schedule) -> None:
     schedule.check_zone(wanted.timezone)
     if wanted.cron is not None:
         schedule.check(wanted.cron, wanted.timezone)
+    if wanted.every_s is not None and not MIN_S <= wanted.every_s <= MAX_S:
+        raise Invalid(
+            f"An interval has {MIN_S} seconds to a year, this one has {wanted.every_s}.",
+            field="schedule.every_s",
+            fix=f"Choose {MIN_S} to {MAX_S} seconds.",
+        )
 
 
 def preview(

@@ -4148,7 +4148,7 @@ export interface components {
             dataset?: string | null;
             /**
              * Every S
-             * @description Seconds of real time between two slots, counted from when it was set.
+             * @description Seconds of real time between two slots, from 10 to a year, counted from when it was set.
              */
             every_s?: number | null;
             /** @default queue */
@@ -4234,7 +4234,7 @@ export interface components {
             dataset?: string | null;
             /**
              * Every S
-             * @description Seconds of real time between two slots, counted from when it was set.
+             * @description Seconds of real time between two slots, from 10 to a year, counted from when it was set.
              */
             every_s?: number | null;
             /**
