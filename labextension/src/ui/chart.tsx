@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, type ReactElement } from 'react';
+import { useEffect, useRef, useState, type ReactElement, type RefObject } from 'react';
 
 import { usePerijove } from './context';
 
@@ -24,17 +24,18 @@ export function Chart({ label, spec }: { label: string; spec: ISpec }): ReactEle
   const theme = useTheme();
   const place = useRef<HTMLDivElement>(null);
   const [failed, setFailed] = useState(false);
+  const width = useWidth(place);
   const content = JSON.stringify(spec);
   useEffect(() => {
     const host = place.current;
-    if (!rendermime?.mimeTypes.includes(MIME) || !host) {
+    if (!rendermime?.mimeTypes.includes(MIME) || !host || !width) {
       return;
     }
     let current = true;
     const renderer = rendermime.createRenderer(MIME);
     const drawn = JSON.parse(content) as Record<string, never>;
     const model = rendermime.createModel({
-      data: { [MIME]: { ...frame(theme), ...drawn, description: label } },
+      data: { [MIME]: { ...frame(theme, width), ...drawn, description: label } },
       metadata: { [MIME]: { embed_options: { actions: false } } },
       trusted: true
     });
@@ -46,7 +47,7 @@ export function Chart({ label, spec }: { label: string; spec: ISpec }): ReactEle
       current = false;
       renderer.dispose();
     };
-  }, [rendermime, content, label, theme]);
+  }, [rendermime, content, label, theme, width]);
   const missing = failed || !rendermime?.mimeTypes.includes(MIME);
   return (
     <figure className="pj-Chart" aria-label={label}>
@@ -58,6 +59,22 @@ export function Chart({ label, spec }: { label: string; spec: ISpec }): ReactEle
       )}
     </figure>
   );
+}
+
+/** The width of an element in pixels; 0 while nobody can see it. */
+function useWidth(place: RefObject<HTMLElement>): number {
+  const [width, setWidth] = useState(0);
+  useEffect(() => {
+    const host = place.current;
+    if (!host) {
+      return;
+    }
+    // Vega looks only once, and only when the window changes.
+    const observer = new ResizeObserver(() => setWidth(Math.floor(host.clientWidth)));
+    observer.observe(host);
+    return () => observer.disconnect();
+  }, [place]);
+  return width;
 }
 
 /** The theme's colours; others after the theme has changed. */
@@ -99,12 +116,13 @@ function readTheme(): ITheme {
   };
 }
 
-function frame(theme: ITheme): ISpec {
+function frame(theme: ITheme, width: number): ISpec {
   const words = { labelColor: theme.quiet, titleColor: theme.quiet };
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v5.json',
-    width: 'container',
+    width,
     height: 160,
+    autosize: { type: 'fit-x', contains: 'padding' },
     background: 'transparent',
     config: {
       axis: { ...words, gridColor: theme.grid, domainColor: theme.grid, tickColor: theme.grid },
