@@ -277,6 +277,19 @@ def test_very_large_notebooks_are_compared_within_seconds_and_cut(*, ids: bool) 
     assert sum(len(one.lines) for one in changes) == differences.MOST_LINES
 
 
+def test_text_made_to_take_long_is_compared_within_seconds() -> None:
+    def hostile(number: int, shift: int) -> str:
+        return "\n".join(f"{number if at % 7 else at} {(at * shift) % 25}" for at in range(249))
+
+    before = cells(*(f"c{at} {hostile(at, 3)}" for at in range(500)))
+    after = cells(*(f"c{at} {hostile(at, 11)}" for at in range(500)))
+    repeated = [code(f"{at % 150}") for at in range(10_000)]
+    began = time.monotonic()
+    assert differences.cells(before, after)[1]
+    differences.cells(repeated, repeated[::-1])
+    assert time.monotonic() - began < 20
+
+
 def test_a_very_long_line_is_cut() -> None:
     ((found,), is_cut) = differences.cells([], [code("x" * 5_000)])
     assert is_cut

@@ -5,13 +5,15 @@ from __future__ import annotations
 import bisect
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from perijove.types.versions import CellChange, Change
 
-#: Most lines of one cell that are compared line by line: that takes time as their square.
-_MOST_COMPARED = 2_000
+#: Most lines of one cell that are compared line by line, and of all: the time that takes may
+#: grow as their cube.
+_MOST_COMPARED, _MOST_COMPARED_IN_ALL = 500, 10_000
 #: Most lines of an answer, and most characters of one.
 MOST_LINES = 5_000
 _LONGEST = 1_000
@@ -22,7 +24,8 @@ Cell = dict[str, Any]
 def cells(before: Sequence[Cell], after: Sequence[Cell]) -> tuple[list[CellChange], bool]:
     """Return the cells that differ, and whether lines were left out.
 
-    Cells are told by their ids where notebooks have them, else by what stands in them.
+    Cells are told by their ids where notebooks have them, else by what stands in them. The time
+    this takes grows as the notebooks do, whatever is in them.
     """
     pairs = _pairs(before, after)
     changes = [change for change in _changes(before, after, pairs) if change is not None]
@@ -39,27 +42,35 @@ def _pairs(before: Sequence[Cell], after: Sequence[Cell]) -> dict[int, int]:
             found[at] = was
     # What has no id in common may still be the same: the notebook was written anew.
     taken = set(found.values())
-    left_before = [at for at in range(len(before)) if at not in taken]
-    left_after = [at for at in range(len(after)) if at not in found]
-    aligned = _aligned(before, after, left_before, left_after)
-    found |= {other: one for one, other in aligned}
+    waiting: dict[tuple[str, str], deque[int]] = defaultdict(deque)
+    for was, cell in enumerate(before):
+        if was not in taken:
+            waiting[_text(cell)].append(was)
+    for at, cell in enumerate(after):
+        if at not in found and waiting[_text(cell)]:
+            found[at] = waiting[_text(cell)].popleft()
+    return found | _replaced(before, after, found)
+
+
+def _replaced(
+    before: Sequence[Cell], after: Sequence[Cell], pairs: Mapping[int, int]
+) -> dict[int, int]:
+    """Pair cells without ids where as many stand between two known ones as stood there before."""
+    taken = set(pairs.values())
+    unmoved = _unmoved([pairs[at] for at in sorted(pairs)])
+    known = [(pairs[at], at) for at in sorted(pairs) if pairs[at] in unmoved]
+    found = {}
+    was_end = at_end = 0
+    for was_next, at_next in [*known, (len(before), len(after))]:
+        old = [was for was in range(was_end, was_next) if was not in taken]
+        new = [at for at in range(at_end, at_next) if at not in pairs]
+        if len(old) == len(new):
+            for was, at in zip(old, new, strict=True):
+                has_ids = "id" in before[was] and "id" in after[at]
+                if not has_ids and before[was]["cell_type"] == after[at]["cell_type"]:
+                    found[at] = was
+        was_end, at_end = was_next + 1, at_next + 1
     return found
-
-
-def _aligned(
-    before: Sequence[Cell], after: Sequence[Cell], ours: Sequence[int], theirs: Sequence[int]
-) -> Iterator[tuple[int, int]]:
-    """Pair equal cells in order, and where cells without ids replace as many others, those too."""
-    texts = [_text(before[at]) for at in ours], [_text(after[at]) for at in theirs]
-    matcher = difflib.SequenceMatcher(None, *texts)
-    for kind, a, a_end, b, b_end in matcher.get_opcodes():
-        if kind not in ("equal", "replace") or a_end - a != b_end - b:
-            continue
-        for one, other in zip(ours[a:a_end], theirs[b:b_end], strict=True):
-            is_known = "id" in before[one] and "id" in after[other]
-            is_type_same = before[one]["cell_type"] == after[other]["cell_type"]
-            if is_type_same and (kind == "equal" or not is_known):
-                yield one, other
 
 
 def _text(cell: Cell) -> tuple[str, str]:
@@ -71,7 +82,7 @@ def _changes(
 ) -> Iterator[CellChange | None]:
     kept = set(pairs.values())
     unmoved = _unmoved([pairs[at] for at in sorted(pairs)])
-    following = 0
+    following = compared = 0
     for at, cell in enumerate(after):
         was = pairs.get(at)
         if was is not None and was in unmoved:
@@ -86,7 +97,12 @@ def _changes(
                 lines=[f"+{line}" for line in cell["source"].splitlines()],
             )
         else:
-            yield _changed(before[was], cell, was, at, moved=was not in unmoved)
+            old, new = before[was]["source"].splitlines(), cell["source"].splitlines()
+            more = len(old) + len(new) if old != new else 0
+            is_small = more <= _MOST_COMPARED and compared + more <= _MOST_COMPARED_IN_ALL
+            compared += more if is_small else 0
+            lines = _lines(old, new) if is_small else _all(old, new)
+            yield _changed(before[was], cell, (was, at), lines, moved=was not in unmoved)
     yield from (_gone(before, one) for one in range(following, len(before)) if one not in kept)
 
 
@@ -118,28 +134,32 @@ def _gone(before: Sequence[Cell], at: int) -> CellChange:
     )
 
 
-def _changed(one: Cell, other: Cell, was: int, at: int, *, moved: bool) -> CellChange | None:
+def _changed(
+    one: Cell, other: Cell, places: tuple[int, int], lines: list[str], *, moved: bool
+) -> CellChange | None:
     is_text_same = one["source"] == other["source"]
     metadata = _json(one.get("metadata")) != _json(other.get("metadata"))
     if is_text_same and not metadata and not moved:
         return None
+    was, at = places
     return CellChange(
         change=Change.moved if moved and is_text_same and not metadata else Change.changed,
         cell_type=other["cell_type"],
         before=was,
         after=at,
-        lines=[] if is_text_same else _lines(one["source"], other["source"]),
+        lines=lines,
         metadata=metadata,
     )
 
 
-def _lines(one: str, other: str) -> list[str]:
-    old, new = one.splitlines(), other.splitlines()
-    if max(len(old), len(new)) > _MOST_COMPARED:
-        return [*(f"-{line}" for line in old), *(f"+{line}" for line in new)]
+def _lines(old: Sequence[str], new: Sequence[str]) -> list[str]:
     found = list(difflib.unified_diff(old, new, lineterm="", n=3))
     # Without the names of files, of which there are none.
     return found[2:]
+
+
+def _all(old: Sequence[str], new: Sequence[str]) -> list[str]:
+    return [*(f"-{line}" for line in old), *(f"+{line}" for line in new)]
 
 
 def _json(value: Any) -> str:
