@@ -134,18 +134,20 @@ function Cell({ cell }: { cell: CellChange }): ReactElement {
         : trans.__('cell %1', number);
   return (
     <div
-      className={`pj-Diff pj-mod-${change}`}
+      className={`pj-CellDiff pj-mod-${change}`}
       role="group"
       aria-label={`${where} ${words[change]}`}
     >
-      <div className="pj-Diff-header">
-        <span className="pj-Diff-change">{words[change]}</span>
+      <div className="pj-CellDiff-header">
+        <span className="pj-CellDiff-change">{words[change]}</span>
         <span>{where}</span>
-        {type !== 'code' && <span className="pj-Diff-type">{type}</span>}
-        {metadata && <span className="pj-Diff-type">{trans.__('tags or metadata differ')}</span>}
+        {type !== 'code' && <span className="pj-CellDiff-type">{type}</span>}
+        {metadata && (
+          <span className="pj-CellDiff-type">{trans.__('tags or metadata differ')}</span>
+        )}
       </div>
       {lines.length > 0 && (
-        <pre className="pj-Diff-lines" tabIndex={0} aria-label={trans.__('Lines of %1', where)}>
+        <pre className="pj-CellDiff-lines" tabIndex={0} aria-label={trans.__('Lines of %1', where)}>
           {lines.map((line, at) => (
             <Line key={at} line={line} />
           ))}
@@ -158,21 +160,21 @@ function Cell({ cell }: { cell: CellChange }): ReactElement {
 function Line({ line }: { line: string }): ReactElement {
   const mark = line.charAt(0);
   if (mark === '@') {
-    return <span className="pj-Diff-line pj-mod-gap">⋯</span>;
+    return <span className="pj-CellDiff-line pj-mod-gap">⋯</span>;
   }
   const inside: ReactNode = (
     <>
-      <span className="pj-Diff-mark">{mark}</span>
+      <span className="pj-CellDiff-mark">{mark}</span>
       {line.slice(1) || ' '}
     </>
   );
   switch (mark) {
     case '+':
-      return <ins className="pj-Diff-line">{inside}</ins>;
+      return <ins className="pj-CellDiff-line">{inside}</ins>;
     case '-':
-      return <del className="pj-Diff-line">{inside}</del>;
+      return <del className="pj-CellDiff-line">{inside}</del>;
     default:
-      return <span className="pj-Diff-line">{inside}</span>;
+      return <span className="pj-CellDiff-line">{inside}</span>;
   }
 }
 

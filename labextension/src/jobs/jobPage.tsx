@@ -86,10 +86,10 @@ function JobDetail({ job, caller, onChange, onDelete }: IDetailProps): ReactElem
       {refusal && <Failure problem={refusal} />}
       <Overview job={job} />
       <Runs job={job} />
-      <Backfills job={job} mine={mine} />
-      <Sweeps job={job} mine={mine} />
       <RunCharts job={job} />
       <Versions job={job} mine={mine} act={act} />
+      <Backfills job={job} mine={mine} />
+      <Sweeps job={job} mine={mine} />
       {job.latest.parameters.length > 0 && (
         <Section title={trans.__('Parameters')}>
           <ParameterList parameters={job.latest.parameters} />

@@ -20,7 +20,7 @@ interface IParameterFieldsProps {
 export function ParameterFields(props: IParameterFieldsProps): ReactElement {
   const { field, parameters, problem, value, onChange } = props;
   return (
-    <>
+    <div className="pj-ParameterGrid">
       {parameters.map(parameter => {
         const input = {
           parameter,
@@ -32,6 +32,7 @@ export function ParameterFields(props: IParameterFieldsProps): ReactElement {
             key={parameter.name}
             name={`${field}.${parameter.name}`}
             label={parameter.name}
+            wide={AS_JSON.has(parameter.type) || parameter.type === 'secret'}
             help={<Help parameter={parameter} />}
             problem={problem}
           >
@@ -45,7 +46,7 @@ export function ParameterFields(props: IParameterFieldsProps): ReactElement {
           </Field>
         );
       })}
-    </>
+    </div>
   );
 }
 
@@ -77,7 +78,7 @@ function Default({ parameter }: { parameter: Parameter }): ReactElement {
       </span>
     );
   }
-  const text = shown(parameter.default);
+  const text = shown(parameter);
   return (
     <code className="pj-Parameters-default" title={text}>
       {text}
@@ -91,13 +92,17 @@ function Help({ parameter }: { parameter: Parameter }): ReactElement {
     ? trans.__('required')
     : isComputed(parameter)
       ? trans.__('left empty, the notebook computes it')
-      : trans.__('default %1', shown(parameter.default));
+      : trans.__('default %1', shown(parameter));
   return <>{[parameter.help, typeWords(parameter), usual].filter(Boolean).join(' · ')}</>;
 }
 
-/** A default as Python writes it, where JSON differs most. */
-function shown(value: unknown): string {
-  return value === null || value === undefined ? 'None' : JSON.stringify(value);
+/** A default as people read it: in quotes only where it may be any text. */
+function shown({ type, default: usual }: Parameter): string {
+  if (usual === null || usual === undefined) {
+    return 'None';
+  }
+  const isText = typeof usual === 'string' && type !== 'str' && !AS_JSON.has(type);
+  return isText ? usual : JSON.stringify(usual);
 }
 
 function typeWords({ type, nullable }: Parameter): string {

@@ -56,12 +56,17 @@ export function Field(props: {
   label: string;
   help?: ReactNode;
   problem?: IProblem;
+  /** Whether it takes a whole line where fields stand side by side. */
+  wide?: boolean;
   children: (attributes: IFieldAttributes) => ReactElement;
 }): ReactElement {
   const id = useId();
   const wrong = isAt(props.problem, props.name) ? props.problem : undefined;
   return (
-    <div className={`pj-Field ${wrong ? 'pj-mod-wrong' : ''}`} data-field={props.name}>
+    <div
+      className={`pj-Field ${wrong ? 'pj-mod-wrong' : ''} ${props.wide ? 'pj-mod-wide' : ''}`}
+      data-field={props.name}
+    >
       <label htmlFor={id}>{props.label}</label>
       {props.children({ id, 'aria-describedby': `${id}-help`, 'aria-invalid': !!wrong })}
       {(wrong ?? props.help) && (
