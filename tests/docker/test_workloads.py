@@ -16,19 +16,28 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sqlalchemy import select
 
-from perijove.types.jobs import Resources, RunState
+from perijove.types.jobs import Policy, Resources, RunState
 from perijove_hub.engine import Names, firewall, network
 from perijove_hub.engine.client import connect
 from perijove_hub.images.service import register_builtin
 from perijove_hub.jobs import reasons
+from perijove_hub.jobs.names import workload_name
 from perijove_hub.launch import Phase
 from perijove_hub.launch.docker import DockerLauncher
 from perijove_hub.models import replica
 from perijove_hub.models.files import _let_read
 from perijove_hub.store.migrate import upgrade
-from perijove_hub.store.models import AuditRow, DeploymentRow, ReplicaRow
+from perijove_hub.store.models import (
+    ArtifactRow,
+    AttemptRow,
+    AuditRow,
+    DeploymentRow,
+    ReplicaRow,
+)
 from tests.jobs.conftest import ADMIN, Platform
 from tests.jobs.notebooks import code, notebook
+from tests.jobs.programs import DONE, TOLD, described
+from tests.jobs.programs import until as once_there
 from tests.launch.conftest import contained_context, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
@@ -93,7 +102,7 @@ def test_a_job_runs_in_a_container_and_leaves_its_output(platform: Contained) ->
     assert "pythonpath None" in log
     # The three, and the one with the parameters.
     assert run.progress.cells_done == run.progress.cells_total == 4
-    output = json.loads(platform.runs.notebook(ADMIN, run.id))
+    output = json.loads(platform.runs.notebook(ADMIN, run.id)[0])
     assert "C = 2.0" in json.dumps(output)
     # Nothing is left on the engine or in the scratch folder.
     assert platform.launcher.list() == []
@@ -158,6 +167,36 @@ def test_a_run_whose_container_was_removed_is_lost_and_says_so(platform: Contain
     lost = platform.finished(run)
     assert (lost.state, lost.reason) == (RunState.lost, reasons.VANISHED)
     assert platform.launcher.list() == []
+
+
+def test_a_container_that_is_killed_is_lost_and_tried_again_until_one_ends_well(
+    platform: Contained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A program in place of the runner: whatever runs inside, its container is what dies.
+    script = f"{TOLD}\n{once_there(Path('go'))}\n{DONE}"
+    monkeypatch.setattr("perijove_hub.jobs.workload.describe", described(script))
+    policy = Policy(retries=2, retry_delay_s=0)
+    run = platform.run(platform.promote(name="killed", policy=policy))
+
+    def works(attempt: int) -> bool:
+        found = platform.get(run)
+        return found.attempt == attempt and found.progress.cells_total == 1
+
+    for attempt, number in ((1, "SIGKILL"), (2, "SIGTERM")):
+        platform.tick_until(lambda attempt=attempt: works(attempt))
+        [container] = platform.launcher._containers()
+        platform.launcher._api.kill(container["Id"], number)
+    platform.tick_until(lambda: works(3))
+    (platform.launcher.directory(workload_name(run.id, 3)) / "go").touch()
+    done = platform.finished(run)
+    assert (done.state, done.attempt) == (RunState.succeeded, 3), done.reason
+    with platform.context.database.reading() as session:
+        tries = session.scalars(select(AttemptRow).where(AttemptRow.run_id == run.id)).all()
+        assert [(one.state, one.cause) for one in tries] == [("lost", "lost")] * 2
+        assert [one.reason for one in tries] == [reasons.VANISHED, reasons.ENGINE]
+        assert [one.path for one in session.scalars(select(ArtifactRow))] == ["file"]
+    assert platform.launcher.list() == []
+    assert list((platform.context.data.root / "scratch").iterdir()) == []
 
 
 def test_a_cancelled_run_ends(platform: Contained) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from perijove.runner.journal import KILLED
 from perijove.runner.scrub import REMOVED
 from perijove.types.base import Visibility
 from perijove.types.jobs import Cause, Policy, Resources, Run, RunState
@@ -111,16 +112,16 @@ def test_too_much_memory_fails_the_run_and_keeps_its_output(platform: Platform) 
     assert output["cells"][0]["outputs"][0]["text"] == "before\n"
 
 
-def test_too_much_time_fails_the_run_and_keeps_its_output(platform: Platform) -> None:
-    job = platform.promote(
-        notebook(code("print('before', flush=True)\nimport time\ntime.sleep(600)")),
-        resources=Resources(timeout_s=10),
-    )
-    run = platform.finished(platform.run(job))
-    assert (run.state, run.reason) == (RunState.failed, "It ran longer than its 10 s.")
+def test_too_much_time_fails_the_run_and_keeps_its_output(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A program in place of the runner, which would take most of the time to start.
+    script = "trap 'echo saved > output.ipynb; exit 143' TERM; echo before; sleep 600 & wait"
+    monkeypatch.setattr("perijove_hub.jobs.workload.describe", described(script))
+    run = platform.finished(platform.run(platform.promote(resources=Resources(timeout_s=2))))
+    assert (run.state, run.reason) == (RunState.failed, "It ran longer than its 2 s.")
     assert run.cause is Cause.timeout
-    output = json.loads(output_of(platform, run))
-    assert output["cells"][0]["outputs"][0]["text"] == "before\n"
+    assert output_of(platform, run) == b"saved\n" and platform.log(run) == "before\n"
 
 
 def test_a_running_run_is_cancelled(platform: Platform) -> None:
@@ -134,6 +135,8 @@ def test_a_running_run_is_cancelled(platform: Platform) -> None:
     run = platform.finished(run)
     assert (run.state, run.reason) == (RunState.cancelled, "Cancelled by ada.")
     assert run.cause is Cause.cancelled
+    output = json.loads(output_of(platform, run))
+    assert output["cells"][0]["outputs"][0]["text"] == "up\n"
     assert platform.runs.cancel(ADA, run.id) == run
 
 
@@ -230,9 +233,12 @@ def test_a_killed_shim_makes_the_run_lost(platform: Platform) -> None:
     folder = platform.context.data.workloads / workload_name(run.id, 1)
     os.kill(json.loads((folder / "shim.json").read_text())["pid"], signal.SIGKILL)
     run = platform.finished(run)
-    assert run.state is RunState.lost
+    assert (run.state, run.cause) == (RunState.lost, Cause.lost)
     assert run.reason and "vanished" in run.reason
     assert "up" in platform.log(run)
+    # What it had put out is made from its journal, by a process of its own.
+    [cell] = json.loads(output_of(platform, run))["cells"]
+    assert cell["outputs"][-1]["text"].endswith(KILLED)
     assert platform.launcher.list() == []
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from perijove.runner.outcome import EXIT_CODES, Outcome
 from perijove.runner.outcome import Ending as How
-from perijove.runner.outcome import Outcome
 from perijove.types.jobs import Cause, Resources, RunState
 from perijove_hub.jobs.ledger import Ending
 from perijove_hub.launch import Phase, Status
@@ -22,6 +22,10 @@ WORKER = (
     "Run it again."
 )
 FULL = "No space is left where Perijove keeps what runs leave, so its results could not be stored."
+OLD_RUNNER = (
+    "Its runner did not know what it was called with: the image has an older Perijove. "
+    "Build the image again, then promote the notebook from a workspace in it."
+)
 NO_OUTPUT = "Its output notebook could not be kept: it was removed or is too large."
 NO_ROOM = "It could not be started: no space is left on the disk for its files."
 
@@ -73,6 +77,9 @@ def cancelled(run: RunRow, *, peak_memory_mb: float | None = None) -> Ending:
 def _failure(status: Status, outcome: Outcome | None, limits: Resources) -> tuple[str, Cause]:
     code = status.exit_code
     if outcome is None or outcome.exit_code != code:
+        if outcome is None and code == EXIT_CODES[How.bad_input]:
+            # Its arguments, which it reads before it can tell anything.
+            return OLD_RUNNER, Cause.bad_input
         killed = code is not None and code < 0
         how = f"signal {-code}" if code is not None and killed else f"status {code}"
         reason = f"Its runner ended with {how} before the notebook did. The log may say why."
