@@ -141,6 +141,7 @@ class Identifier:
             return Principal(
                 name=row.user,
                 kind="run",
+                run=row.run_id,
                 groups=list(user.groups) if user else [],
                 # A run never has more rights than its notebook needs: no administrator's.
                 admin=False,

@@ -18,6 +18,7 @@ from perijove_hub.api.paging import Cursor, Limit
 from perijove_hub.catalog.datasets import Datasets, select_all
 from perijove_hub.catalog.query import find_source, run_query
 from perijove_hub.context import Context
+from perijove_hub.jobs import lineage
 from perijove_hub.store import audit
 
 router = APIRouter(tags=["catalog"], route_class=CheckedRoute)
@@ -58,6 +59,9 @@ def query_source(
     """Run one read-only statement; rows come as JSON, or as Arrow when ``Accept`` asks."""
     source = find_source(context.settings.catalog, principal, name)
     rows = run_query(name, source, query)
+    if principal.run is not None:
+        with context.database.session() as session:
+            lineage.read(session, principal.run, name, query.sql)
     if ARROW_STREAM in accept:
         return Response(rows.as_stream(), media_type=ARROW_STREAM)
     return Response(rows.as_wire().model_dump_json(), media_type="application/json")

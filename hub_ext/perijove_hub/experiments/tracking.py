@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import httpx
 
 from perijove.types.experiments import Experiment, TrackedRun
+from perijove.types.lineage import MadeModel
 from perijove_hub.api.paging import mlflow_cursor
 from perijove_hub.exceptions import Invalid, NotFound, Refused, Unavailable
 
 #: Most runs that are counted over the experiments of one page.
 COUNTED = 1000
+#: Most runs whose models are looked up.
+MODELS_OF = 20
 
 
 class Tracking:
@@ -88,6 +92,46 @@ class Tracking:
         experiment = {"experiment_id": found["info"]["experiment_id"]}
         described = await self._send("GET", "experiments/get", params=experiment)
         return _run(found, described["experiment"]["name"])
+
+    async def tagged(self, tag: str, value: str) -> list[TrackedRun]:
+        """Return the runs with a tag of this value, newest first, at most ``COUNTED``.
+
+        ``value`` holds no quotes.
+        """
+        names = {}
+        token: str | None = None
+        while True:
+            answer = await self._post(
+                "experiments/search",
+                {"max_results": COUNTED} | ({"page_token": token} if token else {}),
+            )
+            for item in answer.get("experiments", []):
+                names[item["experiment_id"]] = item["name"]
+            token = answer.get("next_page_token")
+            if not token:
+                break
+        if not names:
+            return []
+        body = {
+            "experiment_ids": list(names),
+            "filter": f"tags.`{tag}` = '{value}'",
+            "max_results": COUNTED,
+            "order_by": ["attributes.start_time DESC"],
+        }
+        found = (await self._post("runs/search", body)).get("runs", [])
+        return [_run(item, names[item["info"]["experiment_id"]]) for item in found]
+
+    async def made_models(self, runs: Sequence[str]) -> list[MadeModel]:
+        """Return the versions of registered models that these runs logged."""
+        found = []
+        for run in runs[:MODELS_OF]:
+            query = {"filter": f"run_id='{run}'", "max_results": 100}
+            answer = await self._send("GET", "model-versions/search", params=query)
+            found += [
+                MadeModel(model=item["name"], version=int(item["version"]), tracked_run=run)
+                for item in answer.get("model_versions", [])
+            ]
+        return sorted(found, key=lambda one: (one.model, one.version))
 
     async def _runs_of(self, experiments: list[str]) -> dict[str, list[int]]:
         """Start times of the newest runs by experiment, in milliseconds, newest first."""

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from perijove.types.base import Page
 from perijove.types.comparison import Comparison
 from perijove.types.jobs import Attempt, CellTimes, LogChunk, Run, RunAgain, RunCreate, RunState
+from perijove.types.lineage import Lineage
 from perijove.types.watching import RunFailure, RunPoint
 from perijove_hub.api.auth import Reader, Runner
 from perijove_hub.api.body import CheckedRoute
-from perijove_hub.api.dependencies import Ctx, IdempotencyKey
+from perijove_hub.api.dependencies import Ctx, IdempotencyKey, OwnToken
 from perijove_hub.api.paging import Cursor, Limit
-from perijove_hub.jobs import artifacts, cells, compare, failure
+from perijove_hub.jobs import artifacts, cells, compare, failure, lineage
 from perijove_hub.jobs.render import HTML_HEADERS, as_html
 from perijove_hub.jobs.runs import RunService
 from perijove_hub.launch.choose import launcher
@@ -174,3 +175,9 @@ def get_run_notebook_html(
 def _partial(partial: bool) -> dict[str, str]:
     """Say that a run still writes what is sent, and that the next answer is another."""
     return {"Perijove-Partial": "true", "Cache-Control": "no-store"} if partial else {}
+
+
+@router.get("/runs/{run_id}/lineage")
+async def get_run_lineage(principal: Reader, ctx: Ctx, token: OwnToken, run_id: str) -> Lineage:
+    """Tell what a run read and recorded, and between which runs it stands."""
+    return await lineage.of_run(ctx, principal, token, run_id)

@@ -1176,6 +1176,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/runs/{run_id}/lineage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Run Lineage
+         * @description Tell what a run read and recorded, and between which runs it stands.
+         */
+        get: operations["get_run_lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/runs/{run_id}/logs": {
         parameters: {
             query?: never;
@@ -3211,6 +3231,46 @@ export interface components {
          */
         Kind: "choice" | "int" | "uniform" | "loguniform";
         /**
+         * Lineage
+         * @description What a run read, what it recorded, and which runs it stands between.
+         */
+        Lineage: {
+            /**
+             * Datasets
+             * @description Datasets of the catalog that its queries name; a source's name where none is known.
+             * @default []
+             */
+            datasets: string[];
+            /**
+             * Downstream
+             * @description The runs that ran after it.
+             * @default []
+             */
+            downstream: components["schemas"]["RelatedRun"][];
+            /**
+             * Incomplete
+             * @description Why something may be missing, as when MLflow does not answer.
+             */
+            incomplete?: string | null;
+            /**
+             * Models
+             * @default []
+             */
+            models: components["schemas"]["MadeModel"][];
+            /**
+             * Tracked
+             * @description MLflow's runs that it logged, newest first.
+             * @default []
+             */
+            tracked: components["schemas"]["TrackedRun"][];
+            /**
+             * Upstream
+             * @description The runs after which it ran.
+             * @default []
+             */
+            upstream: components["schemas"]["RelatedRun"][];
+        };
+        /**
          * LogChunk
          * @description A piece of a workload's log, from byte ``offset``.
          */
@@ -3229,6 +3289,21 @@ export interface components {
             offset: number;
             /** Text */
             text: string;
+        };
+        /**
+         * MadeModel
+         * @description A version of a registered model that a run made.
+         */
+        MadeModel: {
+            /** Model */
+            model: string;
+            /**
+             * Tracked Run
+             * @description MLflow's run that logged it.
+             */
+            tracked_run: string;
+            /** Version */
+            version: number;
         };
         /**
          * Method
@@ -3681,6 +3756,11 @@ export interface components {
             /** Name */
             name: string;
             /**
+             * Run
+             * @description The job run whose own token it is.
+             */
+            run?: string | null;
+            /**
              * Scopes
              * @default []
              */
@@ -3780,6 +3860,21 @@ export interface components {
              * @default []
              */
             values: unknown[];
+        };
+        /**
+         * RelatedRun
+         * @description A run before or after another.
+         */
+        RelatedRun: {
+            /** Id */
+            id: string;
+            /** Job */
+            job: string;
+            /** Job Id */
+            job_id: string;
+            /** Owner */
+            owner: string;
+            state: components["schemas"]["RunState"];
         };
         /**
          * Reprocess
@@ -7298,6 +7393,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunFailure"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_run_lineage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lineage"];
                 };
             };
             /** @description Validation Error */

@@ -18,10 +18,20 @@ from perijove.jobs.exporting import export
 from perijove.jobs.finding import JobError
 from perijove.jobs.notifying import notifications, notify, try_notification, unnotify
 from perijove.jobs.promoting import create, from_text, inspect, name_for, values
-from perijove.jobs.running import cancel, list, logs, names, run, runs, show, wait  # noqa: A004
+from perijove.jobs.running import (
+    cancel,
+    list,  # noqa: A004
+    logs,
+    names,
+    run,
+    runs,
+    show,
+    show_run,
+    wait,
+)
 from perijove.jobs.sweeping import cancel_sweep, show_sweep, sweep, sweeps, trials, wait_sweep
 from perijove.jobs.versioning import approve, diff, disapprove, versions
-from perijove.jobs.watching import artifacts, compare, download, failure, rerun
+from perijove.jobs.watching import artifacts, compare, download, failure, lineage, rerun
 
 __all__ = [
     "JobError",
@@ -43,6 +53,7 @@ __all__ = [
     "failure",
     "from_text",
     "inspect",
+    "lineage",
     "list",
     "logs",
     "name_for",
@@ -57,6 +68,7 @@ __all__ = [
     "runs",
     "show",
     "show_backfill",
+    "show_run",
     "show_sweep",
     "slots",
     "sweep",

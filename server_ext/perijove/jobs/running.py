@@ -41,11 +41,15 @@ def run(
     return until_ended(run_path(started.id), started, follow) if wait else started
 
 
+def show_run(run_id: str) -> Run:
+    """Return one run."""
+    with Client() as client:
+        return client.get(Run, run_path(run_id))
+
+
 def wait(run_id: str, *, follow: Look = lambda run: None) -> Run:
     """Wait until a run has ended; ``follow`` is called with each look at it."""
-    with Client() as client:
-        found = client.get(Run, run_path(run_id))
-    return until_ended(run_path(run_id), found, follow)
+    return until_ended(run_path(run_id), show_run(run_id), follow)
 
 
 def list(  # noqa: A001 - the grammar's word

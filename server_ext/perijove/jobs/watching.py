@@ -14,6 +14,7 @@ from perijove.jobs.finding import JobError, find, last_run, once, run_path
 from perijove.jobs.running import plain
 from perijove.types.comparison import Comparison
 from perijove.types.jobs import Artifact, Run, RunAgain
+from perijove.types.lineage import Lineage
 from perijove.types.watching import RunFailure
 
 
@@ -42,6 +43,12 @@ def artifacts(name: str, *, run: str | None = None, owner: str | None = None) ->
     """Return the files that a job's last run, or ``run``, left."""
     with Client() as client:
         return client.get(Run, run_path(_which(client, name, run, owner))).artifacts
+
+
+def lineage(name: str, *, run: str | None = None, owner: str | None = None) -> Lineage:
+    """Return what a job's last run, or ``run``, read and recorded, and its neighbours."""
+    with Client() as client:
+        return client.get(Lineage, f"{run_path(_which(client, name, run, owner))}/lineage")
 
 
 def download(

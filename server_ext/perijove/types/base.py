@@ -75,6 +75,8 @@ class Principal(Wire):
     name: str
     kind: str = "user"
     """``user``, ``service`` or ``run``."""
+    run: str | None = None
+    """The job run whose own token it is."""
     groups: list[str] = []
     admin: bool = False
     scopes: list[str] = []

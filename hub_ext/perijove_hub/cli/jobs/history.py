@@ -1,4 +1,4 @@
-"""``perijove jobs runs|rerun|artifacts|compare|versions|diff|approve|export``."""
+"""``perijove jobs runs|rerun|artifacts|lineage|compare|versions|diff|approve|export``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import click
 
 from perijove import jobs as api
 from perijove.magics.jobs.changes import of_runs, of_versions
-from perijove.magics.jobs.tables import artifacts_table, run_card, runs_table, versions_table
+from perijove.magics.jobs.tables import (
+    artifacts_table,
+    lineage_table,
+    run_card,
+    runs_table,
+    versions_table,
+)
 from perijove.types.jobs import ExportTo, RunState
 from perijove_hub.cli.jobs.flags import AS_JSON, OWNER, PARAMS, RUN, VERSION, WAIT, texts
 from perijove_hub.cli.jobs.printing import show
@@ -67,6 +73,17 @@ def artifacts(
             click.echo(place, err=True)
     found = api.artifacts(name, run=run_id, owner=owner)
     show(found, artifacts_table(found), as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@RUN
+@OWNER
+@AS_JSON
+def lineage(name: str, run_id: str | None, owner: str | None, as_json: bool) -> None:
+    """Show what the last run of the job NAME read and recorded."""
+    found = api.lineage(name, run=run_id, owner=owner)
+    show(found, lineage_table(found), as_json=as_json)
 
 
 @click.command()

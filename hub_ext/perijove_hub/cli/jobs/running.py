@@ -8,6 +8,7 @@ import click
 
 from perijove import jobs as api
 from perijove.magics.display import Card
+from perijove.magics.jobs.report import RunReport
 from perijove.magics.jobs.tables import facts, jobs_table, parameters_table, run_card, runs_table
 from perijove.magics.jobs.words import run_progress
 from perijove.types.jobs import RunState
@@ -62,14 +63,24 @@ def list_(words: tuple[str, ...], state: str | None, owner: str | None, as_json:
 
 @click.command("show")
 @click.argument("name")
+@click.option("--run", "run_id", metavar="ID", help="Of it, this one, and where it failed.")
 @click.option("--backfill", metavar="ID", help="Of it, this one with its slots.")
 @click.option("--sweep", metavar="ID", help="Of it, this one with its trials.")
 @OWNER
 @AS_JSON
 def show_(
-    name: str, backfill: str | None, sweep: str | None, owner: str | None, as_json: bool
+    name: str,
+    run_id: str | None,
+    backfill: str | None,
+    sweep: str | None,
+    owner: str | None,
+    as_json: bool,
 ) -> None:
-    """Show the job NAME and its newest runs, or one of its backfills or sweeps."""
+    """Show the job NAME and its newest runs, or one of its runs, backfills or sweeps."""
+    if run_id:
+        report = RunReport.of(run_id)
+        show(report.run, report, as_json=as_json)
+        return
     if backfill:
         show_backfill(api.show_backfill(backfill), as_json=as_json)
         return

@@ -27,6 +27,7 @@ from perijove_hub.store.models.jobs import (
     UpstreamRow,
     WorkerRow,
 )
+from perijove_hub.store.models.lineage import RunDatasetRow
 from perijove_hub.store.models.notifications import DeliveryRow, NotificationRow
 from perijove_hub.store.models.secrets import SecretRow
 from perijove_hub.store.models.sweeps import SweepRow, TrialRow
@@ -61,6 +62,7 @@ __all__ = [
     "PackageRow",
     "PrincipalRow",
     "ReplicaRow",
+    "RunDatasetRow",
     "RunRow",
     "RunTokenRow",
     "ScheduleRow",

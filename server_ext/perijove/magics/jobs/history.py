@@ -1,4 +1,4 @@
-"""``%job runs|rerun|artifacts|compare|versions|diff|approve|export``."""
+"""``%job runs|rerun|artifacts|lineage|compare|versions|diff|approve|export``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from perijove.magics.arguments import Command
 from perijove.magics.display import Listing, say
 from perijove.magics.jobs import changes
 from perijove.magics.jobs.lines import take_parameters
-from perijove.magics.jobs.tables import artifacts_table, runs_table, versions_table
+from perijove.magics.jobs.tables import artifacts_table, lineage_table, runs_table, versions_table
 from perijove.magics.jobs.verbs import OF_A_RUN, OWNER, JobRun, in_a_run, shown
 
 RUNS = Command(
@@ -28,6 +28,7 @@ ARTIFACTS = Command(
     words=(1, 1),
     flags={"--download": str, **OF_A_RUN},
 )
+LINEAGE = Command("%job lineage NAME [--run ID]", words=(1, 1), flags=OF_A_RUN)
 COMPARE = Command("%job compare RUN RUN", words=(2, 2))
 VERSIONS = Command("%job versions NAME", words=(1, 1), flags=OWNER)
 DIFF = Command("%job diff NAME VERSION VERSION", words=(3, 3), flags=OWNER)
@@ -81,6 +82,13 @@ def artifacts(line: str) -> Listing:
         saved = jobs.download(name, Path(given["--download"]), run=run, owner=owner)
         say(f"{len(saved)} files are in {given['--download']}.")
     return artifacts_table(jobs.artifacts(name, run=run, owner=owner))
+
+
+def lineage(line: str) -> Listing:
+    """Show what a run read and recorded, and its neighbours."""
+    given = LINEAGE.parse(line)
+    found = jobs.lineage(given.words[0], run=given["--run"], owner=given["--owner"])
+    return lineage_table(found)
 
 
 def compare(line: str) -> changes.Changes:
@@ -137,6 +145,7 @@ VERBS: dict[str, Any] = {
     "runs": runs,
     "rerun": rerun,
     "artifacts": artifacts,
+    "lineage": lineage,
     "compare": compare,
     "versions": versions,
     "diff": diff,

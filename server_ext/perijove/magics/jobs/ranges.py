@@ -83,7 +83,7 @@ def backfill(line: str) -> BackfillTable:
         wait=False,
     )
     if made.id is None:
-        say(f"A dry run: {counted(made.counts)} of {made.total}; nothing was made.")
+        say("A dry run: nothing was made.")
         return BackfillTable(made, made.plan)
     if given["--no-wait"]:
         say(f"{name}: backfill {made.id} is running; %job show {name} --backfill {made.id}")
@@ -148,7 +148,8 @@ def slots_table(backfill: Backfill, slots: Sequence[BackfillRun]) -> Listing:
         for one in slots
     ]
     columns = ["slot (UTC)", "state", "parameters", "run", "before"]
-    return Listing(columns, rows, caption=backfill_progress(backfill), empty="It has no slots.")
+    said = backfill_progress(backfill)
+    return Listing(columns, rows, caption=said, empty=said)
 
 
 def trials_table(sweep: Sweep, trials: Sequence[SweepTrial]) -> Listing:
@@ -169,7 +170,8 @@ def trials_table(sweep: Sweep, trials: Sequence[SweepTrial]) -> Listing:
         for one in ordered
     ]
     columns = ["trial", *sweep.space, sweep.metric, "state", "run", "why"]
-    return Listing(columns, rows, caption=sweep_progress(sweep), empty="It has no trials yet.")
+    said = sweep_progress(sweep)
+    return Listing(columns, rows, caption=said, empty=said)
 
 
 def backfills_table(found: Sequence[Backfill]) -> Listing:

@@ -11,6 +11,7 @@ from perijove.jobs.settings import in_words
 from perijove.magics.display import Card, Chip, Listing
 from perijove.options import duration
 from perijove.types.jobs import Artifact, Job, JobVersion, Policy, Run, RunState, SchedulePreview
+from perijove.types.lineage import Lineage
 from perijove.types.notifications import Notification
 
 #: Names of files that one line holds.
@@ -122,7 +123,8 @@ def run_card(run: Run) -> Card:
         "version": run.version,
         "took": took(run),
         "tries": run.attempt if run.attempt > 1 else None,
-        "metrics": pairs(run.metrics) or None,
+        "peak memory": f"{run.peak_memory_mb:.0f} MiB" if run.peak_memory_mb else None,
+        "metrics": ", ".join(f"{name}={value:.6g}" for name, value in run.metrics.items()) or None,
         "artifacts": ", ".join(one.path for one in run.artifacts) or None,
         "why": run.reason or waits(run),
         "log": f"%job logs {run.job}" if run.state is RunState.failed else None,
@@ -179,8 +181,8 @@ def _policy(policy: Policy) -> str:
     said = []
     if policy.retries:
         said.append(
-            f"{policy.retries} retries after {duration(policy.retry_delay_s)}, "
-            f"times {policy.retry_backoff:g}"
+            f"{policy.retries} {'retry' if policy.retries == 1 else 'retries'}, the first after "
+            f"{duration(policy.retry_delay_s)}, then times {policy.retry_backoff:g}"
         )
     if policy.concurrency is not None:
         said.append(f"at most {policy.concurrency} at once")
@@ -208,3 +210,29 @@ def notifications_table(found: Sequence[Notification]) -> Listing:
     ]
     columns = ["id", "by", "to", "of", "last (UTC)", "error"]
     return Listing(columns, rows, empty="Nobody is told of its runs.")
+
+
+def lineage_table(found: Lineage) -> Listing:
+    """Make the table of what a run read and recorded, and its neighbours."""
+    rows: list[list[Any]] = [
+        *(
+            ["ran after", f"{one.job}, run {one.id}", Chip(one.state.value)]
+            for one in found.upstream
+        ),
+        *(["read", name, ""] for name in found.datasets),
+        *(
+            ["tracked", f"{one.experiment}: {one.name}, {one.id}", one.state]
+            for one in found.tracked
+        ),
+        *(["made", f"{one.model} version {one.version}", ""] for one in found.models),
+        *(
+            ["followed by", f"{one.job}, run {one.id}", Chip(one.state.value)]
+            for one in found.downstream
+        ),
+    ]
+    return Listing(
+        ["", "what", "state"],
+        rows,
+        caption=found.incomplete or "",
+        empty=found.incomplete or "It read no dataset, recorded nothing, and follows no run.",
+    )

@@ -12,6 +12,7 @@ from perijove.magics.display import Card, Listing, say
 from perijove.magics.jobs.following import run_followed
 from perijove.magics.jobs.lines import take_parameters
 from perijove.magics.jobs.ranges import BackfillTable, SweepTable, show_backfill, show_sweep
+from perijove.magics.jobs.report import RunReport
 from perijove.magics.jobs.tables import facts, jobs_table, preview_table, run_card, runs_table
 from perijove.magics.jobs.words import backfill_progress, sweep_progress
 from perijove.types.jobs import Job, Run, RunState
@@ -26,7 +27,9 @@ RUN = Command(
 LIST = Command("%job list [WORDS]", words=(0, None), flags={"--state": str, **OWNER})
 OF_MANY = {"--backfill": str, "--sweep": str}
 SHOW = Command(
-    "%job show NAME [--backfill ID | --sweep ID]", words=(1, 1), flags={**OF_MANY, **OWNER}
+    "%job show NAME [--run ID | --backfill ID | --sweep ID]",
+    words=(1, 1),
+    flags={**OF_MANY, **OF_A_RUN},
 )
 LOGS = Command(
     "%job logs NAME [--run ID] [--follow]", words=(1, 1), flags={"--follow": bool, **OF_A_RUN}
@@ -127,9 +130,11 @@ def list_(line: str) -> Listing:
     return jobs_table(found)
 
 
-def show(line: str) -> Listing | BackfillTable | SweepTable:
-    """Show a job and its newest runs, or one of its backfills or sweeps."""
+def show(line: str) -> Listing | RunReport | BackfillTable | SweepTable:
+    """Show a job and its newest runs, or one of its runs, backfills or sweeps."""
     given = SHOW.parse(line)
+    if given["--run"]:
+        return RunReport.of(given["--run"])
     if given["--backfill"]:
         return show_backfill(given["--backfill"])
     if given["--sweep"]:

@@ -35,8 +35,15 @@ def backfill_progress(backfill: Backfill) -> str:
     """Say how far a backfill has got."""
     going = (SlotState.waiting, SlotState.queued, SlotState.running)
     left = sum(backfill.counts.get(state, 0) for state in going)
-    named = f"backfill {backfill.id}" if backfill.id else "a dry run"
-    text = f"{backfill.job}: {named}, {backfill.total - left} of {backfill.total} done"
+    if backfill.id is None:
+        return _with(
+            f"{backfill.job}: a dry run, {backfill.total} in all",
+            counted(backfill.counts),
+            backfill.reason,
+        )
+    text = (
+        f"{backfill.job}: backfill {backfill.id}, {backfill.total - left} of {backfill.total} done"
+    )
     return _with(text, counted(backfill.counts), backfill.reason)
 
 

@@ -145,6 +145,16 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['sweep_id'], ['sweeps.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('sweep_id', 'number')
     )
+    op.create_table('run_datasets',
+    sa.Column('run_id', sa.String(length=32), nullable=False),
+    sa.Column('dataset', sa.String(length=800), nullable=False),
+    sa.Column('first_at', perijove_hub.store.models.UtcDateTime(), nullable=False),
+    sa.ForeignKeyConstraint(['run_id'], ['runs.id'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('run_id', 'dataset')
+    )
+    with op.batch_alter_table('run_datasets', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_run_datasets_dataset'), ['dataset'], unique=False)
+
     op.create_table('notifications',
     sa.Column('id', sa.String(length=32), nullable=False),
     sa.Column('job_id', sa.String(length=32), nullable=False),
