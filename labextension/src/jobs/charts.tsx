@@ -93,7 +93,7 @@ function metric(runs: RunPoint[], name: string, theme: ITheme, trans: Translatio
     mark: { type: 'line', point: { color: theme.brand }, color: theme.brand },
     encoding: {
       x: runAxis(trans),
-      y: { field: 'value', type: 'quantitative', title: name, scale: { zero: false } },
+      y: { field: 'value', type: 'quantitative', title: null, scale: { zero: false } },
       tooltip: tooltips(name, trans)
     }
   };

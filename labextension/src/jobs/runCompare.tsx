@@ -103,6 +103,7 @@ function Values({ comparison }: { comparison: Comparison }): ReactElement {
     [
       trans.__('Environment'),
       comparison.environment
+        .filter(({ name, same }) => name !== 'job' || !same)
         .filter(({ one: first, other: second }) => first !== null || second !== null)
         .map(found => ({ ...valued(found), name: environmentWord(found.name, trans) }))
     ],
@@ -256,7 +257,10 @@ function measured(found: NumberDifference, trans: TranslationBundle): ILine {
     name: name === 'seconds' ? trans.__('Took') : trans.__('Peak memory'),
     one: side(found.one),
     other: side(found.other),
-    difference: difference ? signed(difference, words(Math.abs(difference))) : undefined,
+    difference:
+      difference && side(found.one) !== side(found.other)
+        ? signed(difference, words(Math.abs(difference)))
+        : undefined,
     // No two runs take exactly as long: that alone is nothing to look at.
     same: true
   };
