@@ -1,0 +1,235 @@
+"""Runs in a real JupyterLab: watched while they go, explained when they fail, compared, charted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from perijove_hub.jobs.duty import JobDuty
+from perijove_hub.launch.local import LocalLauncher
+from perijove_hub.store.models import RunRow, utcnow
+from tests.fixtures.api import Api
+from tests.fixtures.browser import PATIENCE, chromium, open_panel, run_command, screenshot
+from tests.fixtures.hub import Hub
+from tests.fixtures.lab import LAB_TOKEN, lab
+from tests.jobs.notebooks import code, notebook
+from tests.jobs.test_watching import events
+
+pytestmark = pytest.mark.e2e
+
+TELL = """\
+import json, os
+def tell(name, value):
+    line = json.dumps({"name": name, "value": value, "step": 0, "at": 0})
+    open(os.environ["PERIJOVE_METRICS"], "a").write(line + "\\n")
+tell("loss", 1 / (1 + abs(C)))
+os.makedirs("outputs/pages", exist_ok=True)
+open("outputs/report.txt", "w").write(f"all went well with C = {C}")
+open("outputs/pages/page.html", "w").write("<h1>A page</h1><script>document.body.remove()</script>")
+print("told")"""
+WAIT = """\
+import time
+while not os.path.exists({gate!r}):
+    time.sleep(0.05)"""
+CHECK = """\
+# C has to be positive
+assert C > 0, f"C is {C}"
+print("done", C)"""
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """While there is no such file, runs wait in their third cell."""
+    return tmp_path_factory.mktemp("gate") / "open"
+
+
+@pytest.fixture(scope="module")
+def api(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API, and a worker that does jobs."""
+    stopping = threading.Event()
+    with Api.running(hub, tmp_path_factory.mktemp("runs") / "api") as api:
+        launcher = LocalLauncher(api.context.data.workloads)
+        duty = JobDuty(api.context, launcher)
+
+        def work() -> None:
+            while not stopping.wait(0.1):
+                duty.tick()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        yield api
+        stopping.set()
+        thread.join()
+        for status in launcher.list():
+            launcher.stop(status.name)
+
+
+@pytest.fixture(scope="module")
+def ada(api: Api) -> Iterator[httpx.Client]:
+    with api.client("ada") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def job(api: Api, ada: httpx.Client, gate: Path) -> dict[str, Any]:
+    """A job that ran before, when its cells took two, one and three seconds."""
+    cells = [
+        code("C: float = 0.5", tags=["parameters"]),
+        code(TELL),
+        code(WAIT.format(gate=str(gate))),
+        code(CHECK),
+    ]
+    found: dict[str, Any] = ada.post(
+        "/jobs", json={"name": "model", "notebook": notebook(*cells)}
+    ).json()
+    lines = [
+        "C = 0.5",
+        "C: float = 0.5",
+        "import json, os",
+        "import time",
+        "# C has to be positive",
+    ]
+    for number in range(12):
+        at = utcnow() - timedelta(hours=12 - number)
+        seconds = [0.1, 0.1, 2.0, 1.0 + number, 3.0]
+        kept = api.context.blobs.put(events(*zip(lines, seconds, strict=True), at=at.timestamp()))
+        with api.context.database.session() as session:
+            session.add(
+                RunRow(
+                    job_id=found["id"],
+                    version=1,
+                    owner="ada",
+                    requested_by="ada",
+                    trigger="schedule",
+                    state="failed" if number % 5 == 3 else "succeeded",
+                    parameters={"C": float(number)},
+                    metrics={"loss": 1 / (1 + number), "auc": 0.8 + number / 100},
+                    events_sha256=kept,
+                    queued_at=at,
+                    started_at=at,
+                    ended_at=at + timedelta(seconds=sum(seconds)),
+                )
+            )
+    return found
+
+
+@pytest.fixture(scope="module")
+def page(
+    api: Api, hub: Hub, job: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Page]:
+    """ada's JupyterLab."""
+    folder = tmp_path_factory.mktemp("lab")
+    with lab(folder, api, hub.token("ada")) as url, chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"{url}lab?token={LAB_TOKEN}")
+        expect(page.locator(".jp-DirListing-item[title*='train.ipynb']")).to_be_visible(
+            timeout=PATIENCE
+        )
+        yield page
+
+
+def article(page: Page) -> Locator:
+    """The page of whatever is in front."""
+    return page.locator(".lm-DockPanel-widget:not(.lm-mod-hidden) article.pj-Page")
+
+
+def test_a_jobs_last_runs_are_charted(page: Page) -> None:
+    open_panel(page, "Jobs")
+    page.get_by_role("list", name="Jobs").get_by_text("model").click()
+    charts = article(page).get_by_role("region", name="Over runs")
+    for name in ("Seconds and state", "loss", "auc"):
+        drawn = charts.get_by_role("figure", name=name, exact=True).locator("canvas, svg")
+        expect(drawn.first).to_be_visible()
+    charts.scroll_into_view_if_needed()
+    screenshot(page, "runs-1-charts")
+
+
+def test_a_running_run_shows_its_cells_and_its_output_so_far(page: Page) -> None:
+    article(page).get_by_role("button", name="Run…", exact=True).click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("C", exact=True).fill("2")
+    form.get_by_role("button", name="Run", exact=True).click()
+    run = article(page)
+    cells = run.get_by_role("list", name="Cells")
+    current = cells.locator("[aria-current='step']")
+    expect(current).to_contain_text("import time", timeout=PATIENCE)
+    # What it did before: the median of 1 to 12 seconds of the runs that succeeded.
+    expect(current).to_contain_text("of about")
+    expect(cells).to_contain_text("# C has to be positive")
+    expect(run.get_by_role("region", name="Log")).to_contain_text("told")
+    run.get_by_role("button", name="Show", exact=True).click()
+    frame = run.locator("iframe")
+    expect(frame).to_have_attribute("sandbox", "")
+    expect(frame.content_frame.get_by_text("told", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Show as it is now").scroll_into_view_if_needed()
+    screenshot(page, "runs-2-running")
+
+
+def test_an_ended_run_shows_its_metrics_and_files(page: Page, gate: Path) -> None:
+    gate.touch()
+    run = article(page)
+    expect(run.get_by_role("button", name="Run again", exact=True)).to_be_visible()
+    expect(run).to_contain_text("succeeded")
+    expect(run.get_by_role("region", name="Metrics")).to_contain_text("0.333333")
+    files = run.get_by_role("region", name="Files", exact=True)
+    files.get_by_role("button", name="View report.txt").click()
+    shown = files.locator("iframe")
+    expect(shown).to_have_attribute("sandbox", "")
+    expect(shown.content_frame.locator("body")).to_contain_text("all went well with C = 2.0")
+    files.get_by_role("button", name="View pages/page.html").click()
+    # Its script would have removed it.
+    expect(shown.content_frame.get_by_role("heading", name="A page")).to_be_visible()
+    with page.expect_download() as download:
+        files.get_by_role("link", name="Download report.txt").click()
+    assert download.value.suggested_filename == "report.txt"
+    assert download.value.path().read_text() == "all went well with C = 2.0"
+    files.scroll_into_view_if_needed()
+    screenshot(page, "runs-3-ended")
+
+
+def test_a_run_is_run_again_with_another_parameter_and_says_why_it_failed(page: Page) -> None:
+    article(page).get_by_role("button", name="Run again with other parameters…").click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_label("C", exact=True)).to_have_value("2")
+    form.get_by_label("C", exact=True).fill("-1")
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    why = article(page).get_by_role("region", name="Why it did not succeed")
+    expect(why).to_contain_text("A cell raised an error", timeout=PATIENCE)
+    expect(why.locator(".pj-mod-raised")).to_contain_text("assert C > 0")
+    why.get_by_text("Traceback", exact=True).click()
+    expect(why.get_by_label("Traceback")).to_contain_text("AssertionError: C is -1.0")
+    expect(article(page)).to_contain_text("an earlier run")
+    screenshot(page, "runs-4-failed")
+
+
+def test_two_runs_are_compared(page: Page) -> None:
+    article(page).get_by_role("button", name="Compare with…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("button", name="Compare", exact=True).click()
+    found = article(page)
+    values = found.get_by_role("table", name="Values of both runs")
+    expect(values.get_by_role("row", name="C 2 -1 differs", exact=True)).to_be_visible()
+    expect(values.get_by_role("row", name="report.txt")).to_contain_text("differs")
+    cell = found.get_by_role("region", name="shows something else")
+    expect(cell.first).to_be_visible()
+    expect(found).to_contain_text("AssertionError: C is -1.0")
+    screenshot(page, "runs-5-compared")
+
+
+def test_charts_follow_the_theme(page: Page) -> None:
+    run_command(page, "JupyterLab Dark", "apputils:change-theme")
+    expect(page.locator("body[data-jp-theme-name='JupyterLab Dark']")).to_be_attached()
+    screenshot(page, "runs-6-compared-dark")
+    page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab").get_by_text("model", exact=True).click()
+    chart = article(page).get_by_role("figure", name="loss", exact=True)
+    expect(chart.locator("canvas, svg").first).to_be_visible()
+    chart.scroll_into_view_if_needed()
+    screenshot(page, "runs-7-charts-dark")
