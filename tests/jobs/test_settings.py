@@ -42,7 +42,10 @@ def test_each_kind_of_schedule():
         ({"parameters": {"C": 1}}, "--param is for scheduled runs"),
         ({"every": "6h", "timezone": "Europe/Berlin"}, "--timezone goes with --schedule"),
         ({"every": "6h", "rule": "all_done"}, "--rule goes with --after"),
-        ({"every": "1s"}, "--every is wrong: input should be greater than or equal to 10, not 1."),
+        (
+            {"every": "6h", "catch_up_window": "5s"},
+            "--catch-up-window is wrong: input should be greater than or equal to 60, not 5.",
+        ),
         ({"every": "6h", "overlap": "both"}, "--overlap must be skip, queue, allow or cancel"),
         ({"every": "6h", "follow": "0"}, "--follow must be latest, approved or a version's number"),
         ({"every": "soon"}, "--every must be a duration such as 90s, 15m, 6h or 2d, not 'soon'"),

@@ -199,6 +199,11 @@ def test_from_the_command_line(ada: Api) -> None:
     Path("bad.ipynb").write_text(json.dumps(notebook(code("1 / 0"))))
     perijove("create", "bad.ipynb")
     assert "ZeroDivisionError" in perijove("run", "bad", status=1)
+    failed = jobs.runs("bad")[0].id
+    shown = perijove("show", "bad", "--run", failed)
+    assert ">    1 1 / 0" in shown
+    assert "Traceback" in shown
+    assert json.loads(perijove("show", "bad", "--run", failed, "--json"))["id"] == failed
     Path("long.ipynb").write_text(json.dumps(notebook(code("import time; time.sleep(600)"))))
     perijove("create", "long.ipynb")
     perijove("run", "long", "--no-wait")
