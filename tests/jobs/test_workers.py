@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from perijove.types.jobs import Cause, Run, RunState
+from perijove_hub import worker
 from perijove_hub.context import Context
 from perijove_hub.jobs import reasons, workers
 from perijove_hub.jobs.names import workload_name
@@ -248,6 +250,37 @@ def test_a_lease_is_renewed_runs_out_and_is_another_processs_once_that_took_it(
     assert not first.keep() and not first.held
     with context.database.reading() as session:
         assert second.confirmed(session) and not first.confirmed(session)
+
+
+class Hung:
+    """A duty whose step does not come back."""
+
+    name = "hung"
+    period = 0.01
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self._stopping = stopping
+
+    def tick(self) -> None:
+        self._stopping.wait(60)
+
+
+def test_a_step_that_is_held_up_does_not_lose_the_lease(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(workers, "EXPIRY", 1.0)
+    monkeypatch.setattr(LeaseDuty, "period", 0.05)
+    lease, stopping = Lease(context), threading.Event()
+    duties = [LeaseDuty(lease), Hung(stopping)]
+    thread = threading.Thread(target=worker.work, args=(duties, stopping))
+    thread.start()
+    wait_until(lambda: lease.settled, seconds=10)
+    with context.database.reading() as session:
+        assert workers.alive(session) == {lease.worker}
+    stopping.set()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_a_database_that_is_away_does_not_make_the_lease_wait_longer(
