@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import select
 
 from perijove.types.base import Visibility
-from perijove.types.jobs import AfterRule, Job, JobUpdate, Overlap, Schedule
+from perijove.types.jobs import AfterRule, Job, JobUpdate, Overlap, RunState, Schedule
 from perijove_hub.exceptions import Invalid
 from perijove_hub.jobs import after, enqueue
 from perijove_hub.jobs.scheduler import Scheduler
 from perijove_hub.store.models import AuditRow, JobRow, RunRow, ScheduleRow, utcnow
 from tests.jobs.conftest import ADA, BOB, Platform
+from tests.jobs.notebooks import code, notebook
 
 
 class Chain:
@@ -248,3 +249,24 @@ def test_when_an_upstream_job_is_deleted_its_followers_are_paused_and_told(
         entry = session.scalars(select(AuditRow).where(AuditRow.verb == "schedule.pause")).one()
         assert "was deleted" in entry.detail["because"]
         assert session.get_one(ScheduleRow, chain.jobs["last"].id).next_slot is None
+
+
+def test_a_job_really_runs_after_another_and_only_when_that_succeeded(platform: Platform) -> None:
+    broken = notebook(code("works: bool = True", tags=["parameters"]), code("assert works"))
+    first = platform.promote(broken, name="first")
+    second = platform.promote(name="second", schedule=Schedule(after=[first.id]))
+    platform.finished(platform.run(first, works=False))
+    for _ in range(3):
+        platform.duty.tick()
+    assert platform.jobs.get(ADA, second.id).last_run is None
+    mended = platform.finished(platform.run(first))
+
+    def done() -> bool:
+        run = platform.jobs.get(ADA, second.id).last_run
+        return run is not None and run.state.terminal
+
+    platform.tick_until(done)
+    run = platform.jobs.get(ADA, second.id).last_run
+    assert run is not None
+    assert (run.state, run.trigger) == (RunState.succeeded, "after")
+    assert run.upstream == {"first": mended.id}

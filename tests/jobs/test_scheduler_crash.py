@@ -17,11 +17,12 @@ import pytest
 from sqlalchemy import func, make_url, select
 
 from perijove_hub.context import Context
+from perijove_hub.jobs import after
 from perijove_hub.jobs import scheduler as scheduler_module
 from perijove_hub.jobs.scheduler import Scheduler
 from perijove_hub.store import Database
 from perijove_hub.store.migrate import upgrade
-from perijove_hub.store.models import AuditRow, Base, RunRow, ScheduleRow
+from perijove_hub.store.models import AuditRow, Base, RunRow, ScheduleRow, UpstreamRow
 from tests.fixtures.postgres import postgres
 from tests.jobs.scheduling import (
     POINTS,
@@ -36,6 +37,8 @@ from tests.jobs.scheduling import (
 )
 
 SEED = 4
+#: How often three jobs end a run at once, and a fourth follows.
+ROUNDS = 15
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +294,64 @@ def test_a_database_whose_clock_is_stepped_serves_no_slot_twice_and_loses_none(
     for _ in range(200):
         scheduler.step()
     assert assert_each_once(context.database, jobs) >= max(before, 3 * 360)
+
+
+def test_runs_that_end_at_the_same_moment_are_followed_once_each_round(
+    server: str, tmp_path: Path
+) -> None:
+    context = context_on(server, tmp_path / "data")
+    with _emptied(context):
+        *upstream, last = add_schedules(context.database, 4, rule="all_done", overlap="allow")
+        with context.database.session() as session:
+            rows = [UpstreamRow(job_id=last, upstream_id=one) for one in upstream]
+            session.add_all(rows)
+        stop, errors = threading.Event(), []
+        barrier = threading.Barrier(len(upstream))
+
+        def end_runs(job_id: str) -> None:
+            try:
+                for number in range(ROUNDS):
+                    barrier.wait(30)
+                    with context.database.session() as session:
+                        run = RunRow(
+                            job_id=job_id,
+                            version=1,
+                            owner="ada",
+                            requested_by="ada",
+                            state="failed",
+                        )
+                        session.add(run)
+                        session.flush()
+                        after.ended(session, run)
+                    while _followed(context, last) <= number:
+                        assert not stop.wait(0.01)
+            except Exception as error:
+                errors.append(error)
+                barrier.abort()
+
+        def schedule() -> None:
+            scheduler = Scheduler(context)
+            while not stop.is_set():
+                scheduler.step()
+
+        ending = [threading.Thread(target=end_runs, args=(one,)) for one in upstream]
+        scheduling = [threading.Thread(target=schedule) for _ in range(2)]
+        for thread in (*ending, *scheduling):
+            thread.start()
+        for thread in ending:
+            thread.join(60)
+        stop.set()
+        for thread in scheduling:
+            thread.join(10)
+        assert errors == []
+        assert _followed(context, last) == ROUNDS
+        with context.database.reading() as session:
+            found = session.scalars(select(RunRow.upstream).where(RunRow.job_id == last)).all()
+        runs = [run for one in found for run in one.values()]
+        assert len(runs) == len(set(runs)) == ROUNDS * len(upstream)
+
+
+def _followed(context: Context, job_id: str) -> int:
+    with context.database.reading() as session:
+        rows = select(func.count()).select_from(RunRow).where(RunRow.job_id == job_id)
+        return session.scalar(rows) or 0
