@@ -17,6 +17,7 @@ import { Backfills } from './backfillList';
 import { editJob } from './jobForm';
 import { Runs } from './jobRuns';
 import { limitWords } from './limits';
+import { Notifications } from './notifyList';
 import { ParameterList } from './parameters';
 import { deleteJob, getJob, previewSchedule, updateJob } from './requests';
 import { runJob } from './runForm';
@@ -90,6 +91,7 @@ function JobDetail({ job, caller, onChange, onDelete }: IDetailProps): ReactElem
       <Versions job={job} mine={mine} act={act} />
       <Backfills job={job} mine={mine} />
       <Sweeps job={job} mine={mine} />
+      <Notifications job={job} mine={mine} />
       {job.latest.parameters.length > 0 && (
         <Section title={trans.__('Parameters')}>
           <ParameterList parameters={job.latest.parameters} />

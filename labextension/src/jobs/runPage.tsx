@@ -18,6 +18,7 @@ import { cancelRun, getRun, getRunLog } from './requests';
 import { Attempts } from './runAttempts';
 import { RunCells } from './runCells';
 import { FailureBox } from './runFailure';
+import { RunLineage } from './runLineage';
 import { Output } from './runOutput';
 import { hasEnded, triggerWords } from './runState';
 
@@ -141,6 +142,7 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
           />
         </Section>
       )}
+      <RunLineage run={run} />
       <Artifacts run={run} />
       <Output run={run} />
     </PageFrame>

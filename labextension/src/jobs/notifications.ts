@@ -1,0 +1,49 @@
+import type { IApi } from '../api/requests';
+import type { IPage, Lineage, Notification, NotificationCreate } from '../api/types';
+
+/** More than a job can have. */
+const ALL = 50;
+
+export function listNotifications(api: IApi, jobId: string): Promise<IPage<Notification>> {
+  return api.answer(
+    api.client.GET('/jobs/{job_id}/notifications', {
+      params: { path: { job_id: jobId }, query: { limit: ALL } }
+    })
+  );
+}
+
+export function createNotification(
+  api: IApi,
+  jobId: string,
+  wanted: NotificationCreate
+): Promise<Notification> {
+  return api.answer(
+    api.client.POST('/jobs/{job_id}/notifications', {
+      params: { path: { job_id: jobId } },
+      body: wanted
+    })
+  );
+}
+
+/** Send a message that tells of no run; fails when it does not arrive. */
+export function tryNotification(api: IApi, id: string): Promise<Notification> {
+  return api.answer(
+    api.client.POST('/notifications/{notification_id}/test', {
+      params: { path: { notification_id: id } }
+    })
+  );
+}
+
+export async function deleteNotification(api: IApi, id: string): Promise<void> {
+  await api.answer(
+    api.client.DELETE('/notifications/{notification_id}', {
+      params: { path: { notification_id: id } }
+    })
+  );
+}
+
+export function getLineage(api: IApi, runId: string): Promise<Lineage> {
+  return api.answer(
+    api.client.GET('/runs/{run_id}/lineage', { params: { path: { run_id: runId } } })
+  );
+}
