@@ -11,15 +11,19 @@ import pytest
 from sqlalchemy import func, select
 
 from perijove.types.jobs import JobCreate, RunState, Schedule
+from perijove.types.secrets import SecretCreate
 from perijove_hub.context import Context
+from perijove_hub.jobs.history import History
 from perijove_hub.jobs.scheduler import Scheduler
 from perijove_hub.jobs.service import JobSort
 from perijove_hub.paths import DataDir
+from perijove_hub.secrets.service import SecretService
 from perijove_hub.settings import Settings, StoreSettings
 from perijove_hub.store.migrate import upgrade
 from perijove_hub.store.models import JobVersionRow, RunRow, ScheduleRow
 from tests.fixtures.postgres import postgres
 from tests.jobs.conftest import ADA, TUTORIAL, Platform, a_topology
+from tests.jobs.test_promote import kept
 
 
 @pytest.fixture
@@ -75,3 +79,29 @@ def test_the_whole_way_works_and_what_comes_at_once_happens_once(on_postgres: Pl
         ADA, q="TUTOR", name=None, owner=None, state=None, sort=JobSort.name, cursor=None, limit=5
     )
     assert [one.name for one in names.items] == ["tutorial"]
+
+
+def test_versions_and_secrets_that_come_at_once_are_all_kept(on_postgres: Platform) -> None:
+    platform = on_postgres
+    job = platform.promote(inputs=[kept("a.csv")])
+
+    def promote(number: int) -> Any:
+        return platform.promote(inputs=[kept("a.csv", b"%d" % number), kept("b.csv")])
+
+    made = at_once(*[lambda number=number: promote(number) for number in range(4)])
+    assert {one.id for one in made} == {job.id}
+    history = History(platform.context)
+    found = history.list(ADA, job.id, cursor=None, limit=9).items
+    assert [one.version for one in found] == [5, 4, 3, 2, 1]
+    assert len({one.digest for one in found}) == 5
+    assert [len(one.inputs) for one in found] == [2, 2, 2, 2, 1]
+    at_once(*[lambda: history.approve(ADA, job.id, 2) for _ in range(4)])
+    assert history.diff(ADA, job.id, 1, 2).inputs
+    service = SecretService(platform.context)
+    body = SecretCreate(value="a value")
+    names = at_once(*[lambda: service.put(ADA, "API_KEY", body).name for _ in range(4)])
+    assert names == ["API_KEY"] * 4
+    run = platform.run(job)
+    platform.jobs.delete(ADA, job.id)
+    with platform.context.database.reading() as session:
+        assert session.get_one(RunRow, run.id).state == "cancelled"
