@@ -13,7 +13,14 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("spawn.py", "spawn_docker.py", "isolation.py", "jobs.py", "prediction.py")
+SCRIPTS = (
+    "spawn.py",
+    "spawn_docker.py",
+    "isolation.py",
+    "jobs.py",
+    "scheduler.py",
+    "prediction.py",
+)
 PACKAGES = (
     "jupyterhub",
     "dockerspawner",
