@@ -173,12 +173,12 @@ function Cells({ comparison }: { comparison: Comparison }): ReactElement {
 function Cell({ cell }: { cell: CellDifference }): ReactElement {
   const { trans } = usePerijove();
   return (
-    <section className="pj-CellDiff" aria-label={cellWords(cell, trans)}>
+    <section className="pj-RunDiff" aria-label={cellWords(cell, trans)}>
       <h3>
         {cellWords(cell, trans)} <code>{cell.line}</code>
       </h3>
       {cell.diff.length > 0 && (
-        <pre className="pj-Diff" tabIndex={0} aria-label={trans.__('Code that differs')}>
+        <pre className="pj-RunDiff-code" tabIndex={0} aria-label={trans.__('Code that differs')}>
           {cell.diff.map((line, at) => (
             <div key={at} className={DIFF_CLASS[line[0] ?? ' '] ?? ''}>
               {line === '@@' ? '⋯' : line}
@@ -187,7 +187,7 @@ function Cell({ cell }: { cell: CellDifference }): ReactElement {
         </pre>
       )}
       {cell.outputs_differ && (
-        <div className="pj-Outputs">
+        <div className="pj-RunDiff-outputs">
           <Output title={trans.__('Output of the first')} text={cell.output_one} />
           <Output title={trans.__('Output of the second')} text={cell.output_other} />
         </div>
