@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from time import sleep
 from typing import TypeVar
 
 from perijove.client import Client
@@ -33,7 +34,7 @@ def until_ended(path: str, first: W, look: Callable[[W], None]) -> W:
             look(seen)
             if seen.state.terminal:
                 return seen
-            time.sleep(PERIOD)
+            sleep(PERIOD)
             try:
                 seen, away = client.get(type(first), path), None
             except (Unreachable, ApiError) as error:

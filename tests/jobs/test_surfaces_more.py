@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from IPython.core.interactiveshell import InteractiveShell
 
-from perijove import jobs
+from perijove import following, jobs
 from perijove.exceptions import ApiError, PerijoveError
 from perijove.magics.jobs import JobMagics
 from perijove.types.jobs import CatchUp, Follow, Overlap, RunState
@@ -116,31 +116,32 @@ def test_what_a_schedule_would_do_is_seen_before(ada: Api, perijove: Perijove) -
         jobs.preview()
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("edit tutorial --every 6y", "--every must be a duration such as 90s, 15m, 6h or 2d"),
-        ("edit tutorial --overlap both", "--overlap must be skip, queue, allow or cancel"),
-        ("edit tutorial --every 6h --after x", "--every and --after exclude each other"),
-        ("edit tutorial --retries many", "--retries must be a whole number, not 'many'."),
-        ("run tutorial --param C", "'C' is not NAME=VALUE."),
-        ("backfill tutorial --start 2026-01-01", "--start and --end go together"),
-        ("backfill tutorial --values C=1 --range C=0:9", "one of --start with --end, --values and"),
-        ("backfill tutorial --range C=0", "--range must be NAME=START:STOP"),
-        ("sweep tutorial --metric auc", "A sweep needs a space and a metric"),
-        ("sweep tutorial --space C=int(1) --metric auc", "--space C must be int(LOW,HIGH[,STEP])"),
-        ("sweep tutorial --space C=1,two --metric auc", "Parameter 'C' must be a number"),
-    ],
-)
+#: What is typed after ``%job`` and ``perijove jobs``, and what is said of it.
+MISTAKES = [
+    ("edit tutorial --every 6y", "--every must be a duration such as 90s, 15m, 6h or 2d"),
+    ("edit tutorial --overlap both", "--overlap must be skip, queue, allow or cancel"),
+    ("edit tutorial --every 6h --after x", "--every and --after exclude each other"),
+    ("edit tutorial --retries many", "--retries must be a whole number, not 'many'."),
+    ("run tutorial --param C", "'C' is not NAME=VALUE."),
+    ("backfill tutorial --start 2026-01-01", "--start and --end go together"),
+    ("backfill tutorial --values C=1 --range C=0:9", "one of --start with --end, --values and"),
+    ("backfill tutorial --range C=0", "--range must be NAME=START:STOP"),
+    ("sweep tutorial --metric auc", "A sweep needs a space and a metric"),
+    ("sweep tutorial --space C=int(1) --metric auc", "--space C must be int(LOW,HIGH[,STEP])"),
+    ("sweep tutorial --space C=1,two --metric auc", "Parameter 'C' must be a number"),
+]
+
+
 def test_magic_and_command_line_say_the_same_of_a_mistake(
-    ada: Api, shell: InteractiveShell, line: str, message: str
+    ada: Api, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.create("Tutorial.ipynb")
-    with pytest.raises(PerijoveError, match=re.escape(message)):
-        shell.run_line_magic("job", line)
-    result = CliRunner().invoke(cli, ["jobs", *line.split()])
-    assert result.exit_code
-    assert message in result.output + str(result.exception)
+    for line, message in MISTAKES:
+        with pytest.raises(PerijoveError, match=re.escape(message)):
+            shell.run_line_magic("job", line)
+        result = CliRunner().invoke(cli, ["jobs", *line.split()])
+        assert result.exit_code
+        assert message in result.output + str(result.exception)
 
 
 def test_unknown_flags_and_verbs_name_the_nearest(ada: Api, shell: InteractiveShell) -> None:
@@ -358,3 +359,32 @@ def test_a_sweep_finds_the_best_and_shows_a_table(
     assert made.space["C"].high == 4
     perijove("jobs", "cancel", "search", "--sweep", made.id)
     assert jobs.wait_sweep(made.id).state in ("cancelled", "ended")
+
+
+def test_an_interrupt_ends_the_looking_and_not_the_work(
+    ada: Api,
+    shell: InteractiveShell,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    jobs.create("Tutorial.ipynb")
+    magics = JobMagics(shell)
+    with monkeypatch.context() as patch:
+        patch.setattr(following, "sleep", interrupt)
+        run = magics.job("run tutorial --param C=2").run
+        backfill = magics.job("backfill tutorial --values C=3").backfill
+        sweep = magics.job("sweep tutorial --space C=4 --metric score").sweep
+    out = capsys.readouterr().out
+    assert f"tutorial: run {run.id} goes on; %job show tutorial" in out
+    assert (
+        f"tutorial: backfill {backfill.id} goes on; %job show tutorial --backfill {backfill.id}"
+        in out
+    )
+    assert f"tutorial: sweep {sweep.id} goes on; %job show tutorial --sweep {sweep.id}" in out
+    assert jobs.wait(run.id).state is RunState.succeeded
+    assert jobs.wait_backfill(backfill.id).counts == {"succeeded": 1}
+    # A run that never logs the metric counts as failed.
+    assert jobs.wait_sweep(sweep.id).counts == {"no_metric": 1}

@@ -24,9 +24,7 @@ def run_followed(run: Run) -> Run:
 def backfill_followed(backfill: Backfill) -> Backfill:
     """Show a backfill's way to its end, and return it as it was last seen."""
     known = backfill.id or ""
-    left = (
-        f"{backfill.job}: backfill {known} goes on; %job cancel {backfill.job} --backfill {known}"
-    )
+    left = f"{backfill.job}: backfill {known} goes on; %job show {backfill.job} --backfill {known}"
     return _followed(
         backfill, lambda look: jobs.wait_backfill(known, follow=look), backfill_progress, left
     )
@@ -34,7 +32,7 @@ def backfill_followed(backfill: Backfill) -> Backfill:
 
 def sweep_followed(sweep: Sweep) -> Sweep:
     """Show a sweep's way to its end, and return it as it was last seen."""
-    left = f"{sweep.job}: sweep {sweep.id} goes on; %job cancel {sweep.job} --sweep {sweep.id}"
+    left = f"{sweep.job}: sweep {sweep.id} goes on; %job show {sweep.job} --sweep {sweep.id}"
     return _followed(
         sweep, lambda look: jobs.wait_sweep(sweep.id, follow=look), sweep_progress, left
     )
