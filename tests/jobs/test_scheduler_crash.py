@@ -62,11 +62,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Context]:
 @contextlib.contextmanager
 def _emptied(context: Context) -> Iterator[None]:
     upgrade(context.database)
-    yield
-    with context.database.session() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(table.delete())
-    context.database.close()
+    try:
+        yield
+    finally:
+        with context.database.session() as session:
+            for table in reversed(Base.metadata.sorted_tables):
+                session.execute(table.delete())
+        context.database.close()
 
 
 def served(database: Database) -> dict[str, list[datetime]]:
