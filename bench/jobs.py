@@ -1,19 +1,21 @@
-"""A job run against nbclient alone, on the same notebook.
+"""A job's runner against papermill and nbclient alone, and a run as the person who asked sees it.
 
     python bench/jobs.py [--rounds N]
 
-nbclient runs in a fresh process, as a cron entry would start it. Perijove's figure is what the
-person who asked sees: from the request to the answer that says it succeeded.
+Each runs the same notebooks in a fresh process, as a cron entry would start it. A run's figure is
+from the request to the answer that says it succeeded.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,15 @@ from bench.spawn import free_port, running, seconds_until
 #: Cells of each notebook.
 SIZES = (1, 50, 200)
 
+#: Cells that show half a megabyte each.
+IMAGES = 100
+
+PAPERMILL = """
+import sys, papermill
+
+papermill.execute_notebook(sys.argv[1], sys.argv[1] + ".out", progress_bar=False)
+"""
+
 NBCLIENT = """
 import sys, nbformat
 from nbclient import NotebookClient
@@ -38,8 +49,8 @@ nbformat.write(notebook, sys.argv[1] + ".out")
 """
 
 
-def notebook(cells: int) -> dict[str, Any]:
-    """Make a notebook with a parameter and cells that print a line each."""
+def notebook(sources: Sequence[str]) -> dict[str, Any]:
+    """Make a notebook with a parameter and cells of these sources."""
 
     def cell(number: int, source: str, *tags: str) -> dict[str, Any]:
         return {
@@ -57,38 +68,70 @@ def notebook(cells: int) -> dict[str, Any]:
         "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
         "cells": [
             cell(0, "number: int = 1", "parameters"),
-            *(cell(at, f"print(number + {at})") for at in range(1, cells + 1)),
+            *(cell(at, source) for at, source in enumerate(sources, 1)),
         ],
     }
 
 
-def label(cells: int) -> str:
-    """Name the figure of a notebook."""
-    return f"{cells} cell{'' if cells == 1 else 's'}, s"
+def trivial(cells: int) -> dict[str, Any]:
+    """Make a notebook of cells that print a line each."""
+    return notebook([f"print(number + {at})" for at in range(1, cells + 1)])
 
 
-def nbclient() -> Figures:
-    """Measure nbclient in fresh processes."""
+def images() -> dict[str, Any]:
+    """Make a notebook of cells that show an image of half a megabyte each."""
+    show = (
+        "import base64, os; from IPython.display import Image, display; "
+        "display(Image(data=os.urandom(393_216), format='png'))"
+    )
+    return notebook([show] * IMAGES)
+
+
+NOTEBOOKS = {
+    **{f"{cells} cell{'s' * (cells > 1)}": partial(trivial, cells) for cells in SIZES},
+    f"{IMAGES} cells of 0.5 MB": images,
+}
+
+
+def alone(*command: str) -> Figures:
+    """Measure a command in fresh processes: its seconds, and its processors' with the kernel's."""
     figures = {}
     with tempfile.TemporaryDirectory() as name:
-        for cells in SIZES:
-            path = Path(name) / f"{cells}.ipynb"
-            path.write_text(json.dumps(notebook(cells)))
+        folder = Path(name)
+        (folder / "parameters.json").write_text("{}")
+        for label, make in NOTEBOOKS.items():
+            (folder / "notebook.ipynb").write_text(json.dumps(make()))
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             began = time.monotonic()
-            subprocess.run([sys.executable, "-c", NBCLIENT, path], check=True, capture_output=True)
-            figures[label(cells)] = time.monotonic() - began
+            subprocess.run([sys.executable, *command], check=True, capture_output=True, cwd=folder)
+            figures[f"{label}, s"] = time.monotonic() - began
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            figures[f"{label}, processor s"] = (
+                after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            )
     return figures
+
+
+CONTENDERS: dict[str, Callable[[], Figures]] = {
+    "nbclient": partial(alone, "-c", NBCLIENT, "notebook.ipynb"),
+    "papermill": partial(alone, "-c", PAPERMILL, "notebook.ipynb"),
+    "Perijove": partial(
+        alone,
+        *("-m", "perijove.runner", "notebook.ipynb", "--parameters", "parameters.json"),
+        *("--output", "output.ipynb", "--events", "events.jsonl"),
+    ),
+}
 
 
 def perijove(api: httpx.Client) -> Figures:
     """Measure job runs through the API."""
     figures = {}
-    for cells in SIZES:
-        body = {"name": f"bench-{cells}", "notebook": notebook(cells)}
+    for number, (label, make) in enumerate(NOTEBOOKS.items()):
+        body = {"name": f"bench-{number}", "notebook": make()}
         job = api.post("jobs", json=body).raise_for_status().json()
         began = time.monotonic()
         run = api.post(f"jobs/{job['id']}/runs", json={}).raise_for_status().json()
-        figures[label(cells)] = seconds_until(partial(succeeded, api, run["id"]), since=began)
+        figures[f"{label}, s"] = seconds_until(partial(succeeded, api, run["id"]), since=began)
     return figures
 
 
@@ -132,16 +175,26 @@ def main() -> None:
                 timeout=60,
                 trust_env=False,
             ) as api:
-                found = take_turns(
-                    {"nbclient": nbclient, "Perijove": lambda: perijove(api)}, rounds
-                )
+                found = take_turns({**CONTENDERS, "a run": lambda: perijove(api)}, rounds)
     print("## Job runs\n")
     print(
-        f"{rounds} rounds. Perijove's figure is from the request to the answer that the run has "
-        "succeeded, and holds the worker's look at the queue, the shim, typed parameters, progress "
-        "kept in the database, and the output notebook kept in the blob store.\n"
+        f"{rounds} rounds. Each runs the notebook in a fresh process; processor seconds are the "
+        "kernel's too. Perijove keeps every output on disk at once and papermill saves at every "
+        "cell, nbclient saves at the end.\n"
     )
     print(table(found, peer="nbclient", ours="Perijove"))
+    print("\nThe same for papermill:\n")
+    print(table(found, peer="nbclient", ours="papermill"))
+    print(
+        "\nA run as the person who asked sees it, from the request to the answer that it has "
+        "succeeded: with the worker's look at the queue, typed parameters, progress kept in the "
+        "database, and the output notebook kept in the blob store:\n"
+    )
+    print(table({name: _seconds(found[name]) for name in found}, peer="nbclient", ours="a run"))
+
+
+def _seconds(figures: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    return {name: values for name, values in figures.items() if "processor" not in name}
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main(folder: str, most: str) -> int:
     """Do it; return the exit status."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     path = Path(folder) / journal.NAME
-    notebook = journal.rebuild(lambda at, limit: plain.read(path, at, limit), int(most))
+    notebook = journal.rebuild(lambda at, limit: plain.read(path, at, limit))
     sys.stdout.buffer.write((notebook or b"")[: int(most) + 1])
     return 0
 

@@ -15,6 +15,10 @@ from perijove.runner.recorder import Recorder
 from perijove.runner.scrub import Scrubber
 from perijove.runner.stop import Stop
 
+#: What papermill and nbformat import where it is installed, and a run never uses: checks of
+#: addresses in JSON schemas, other stores of notebooks. They take longer than all the rest.
+UNUSED = ("rfc3987_syntax", "pyarrow", "boto3", "gcsfs", "azure")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the notebook named on the command line; return the exit code."""
@@ -45,6 +49,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _run(given: argparse.Namespace, recorder: Recorder, stop: Stop) -> Outcome:
+    for module in UNUSED:
+        sys.modules.setdefault(module, None)  # type: ignore[arg-type]
     # What is imported here is imported while the kernel, a process of its own, starts.
     from perijove.runner.kernel import Kernel, KernelMissing, Setting
 

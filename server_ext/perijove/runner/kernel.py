@@ -36,7 +36,7 @@ TICK = 0.25
 FAREWELL = 30.0
 
 #: Bytes of the end of what its process writes to its own standard error.
-LAST_WORDS = 4096
+LAST_WORDS = 16_384
 
 _DELIMITER = b"<IDS|MSG>"
 
@@ -253,7 +253,7 @@ class Kernel:
     @property
     def alive(self) -> bool:
         """Whether its process runs."""
-        return bool(self._manager.has_kernel and self._manager.is_alive())
+        return bool(self._manager.is_alive())
 
     def interrupt(self) -> None:
         """Ask the cell that runs to end."""
@@ -268,7 +268,9 @@ class Kernel:
     @property
     def last_words(self) -> str:
         """The end of what its process wrote to its own standard error, a crash say."""
-        return self._last_words.decode(errors="replace")
+        words = self._last_words.decode(errors="replace")
+        # Half a line may begin with half a secret.
+        return words if len(self._last_words) < LAST_WORDS else words.partition("\n")[2]
 
     def farewell(self) -> None:
         """Ask it to end; it may take the time to send what it has."""
@@ -281,21 +283,24 @@ class Kernel:
             return
         with suppress(Exception):
             deadline = time.monotonic() + wait
-            while self.alive and time.monotonic() < deadline:
+            while time.monotonic() < deadline and self.alive:
                 # Read, or one that still has much to say would wait for us.
                 if self._iopub in self._wait(0.01):
                     self._receive(self._iopub)
             if self.alive:
                 self.kill()
-                gone = time.monotonic() + 5
-                while self.alive and time.monotonic() < gone:
-                    time.sleep(0.01)
+                self._wait_for_its_end(5.0)
             self._manager.cleanup_resources()
         if self._errors >= 0:
             os.close(self._errors)
             self._errors = -1
         self._context.destroy(linger=0)
         shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def _wait_for_its_end(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.alive:
+            time.sleep(0.01)
 
     def _wait(self, seconds: float) -> set[Any]:
         ready = {socket for socket, _ in self._poller.poll(int(seconds * 1000))}

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-#: Messages that may wait in the kernel, and as many at our end.
+#: Messages that may wait at our end; a thousand at the kernel's, which is ZeroMQ's default. To
+#: change that at an open connection leaves its two ends with different ideas, and both waiting.
 WAITING = 256
 #: Most characters of one message of a stream, so that what waits is bounded in bytes too.
-PIECE = 2**18
+PIECE = 2**16
 
 _CODE = f"""
 def prepare():
     from IPython import get_ipython
-    import zmq
+    import faulthandler, sys, threading, zmq
 
     kernel = get_ipython().kernel
     thread = kernel.iopub_socket.io_thread
 
-    def wait():
-        # ipykernel drops what comes on top of a thousand messages; now it waits for its reader.
-        thread.socket.setsockopt(zmq.XPUB_NODROP, 1)
-        thread.socket.setsockopt(zmq.SNDHWM, {WAITING})
-
-    thread.schedule(wait)
+    # ipykernel drops what comes on top of a thousand messages; now it waits for its reader.
+    thread.schedule(lambda: thread.socket.setsockopt(zmq.XPUB_NODROP, 1))
     session = kernel.session
     send = session.send
 
     def send_in_pieces(stream, message, *rest, **options):
-        if isinstance(message, dict) and message.get("msg_type") == "stream":
+        here = threading.current_thread() is thread.thread
+        if here and isinstance(message, dict) and message.get("msg_type") == "stream":
             text, parent = message["content"]["text"], message["parent_header"]
-            for at in range({PIECE}, len(text), {PIECE}):
-                content = dict(message["content"], text=text[at - {PIECE} : at])
+            for at in range(0, len(text), {PIECE}):
+                content = dict(message["content"], text=text[at : at + {PIECE}])
                 piece = session.msg("stream", content, parent={{"header": parent}})
-                send(stream, piece, *rest, **options)
-                message["content"]["text"] = text[at : at + {PIECE}]
+                # At once: what this thread asks itself for waits in a pipe that can be full.
+                send(thread.socket, piece, *rest, **options)
+            return message
         return send(stream, message, *rest, **options)
 
     session.send = send_in_pieces
+
+    # Where Python says why it crashed: not into a pipe that ends with it.
+    faulthandler.enable(getattr(sys.stderr, "_original_stdstream_copy", sys.__stderr__))
 
 prepare()
 """
