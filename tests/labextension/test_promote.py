@@ -72,10 +72,13 @@ def page(api: Api, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         nbformat.write(notebook(*FIRST), folder / "home" / "cities.ipynb")
         page = browser.new_page()
         page.goto(f"{url}lab?token={LAB_TOKEN}")
-        expect(page.locator(".jp-DirListing-item[title*='cities.ipynb']")).to_be_visible(
-            timeout=PATIENCE
-        )
+        expect(item(page)).to_be_visible(timeout=PATIENCE)
         yield page
+
+
+def item(page: Page) -> Locator:
+    """Return the notebook in the file browser."""
+    return page.locator(".jp-DirListing-item[title*='cities.ipynb']")
 
 
 def wrong(form: Locator, field: str) -> Locator:
@@ -90,7 +93,7 @@ def job(ada: httpx.Client, name: str) -> dict[str, Any]:
 
 def test_a_notebook_that_is_not_open_is_promoted_from_the_file_browser(page: Page) -> None:
     form = page.get_by_role("dialog")
-    page.locator(".jp-DirListing-item[title*='cities.ipynb']").click(button="right")
+    item(page).click(button="right")
     page.get_by_role("menuitem", name="Promote to a job…").click()
     expect(form.get_by_label("Name", exact=True)).to_have_value("cities")
     expect(form.get_by_label("data/cities.csv")).to_be_checked()
@@ -99,6 +102,9 @@ def test_a_notebook_that_is_not_open_is_promoted_from_the_file_browser(page: Pag
 
 def test_the_next_slots_are_shown_in_the_schedules_time_zone(page: Page) -> None:
     form = page.get_by_role("dialog")
+    form.get_by_label("Schedule").select_option(label="When data changes")
+    form.get_by_label("Dataset", exact=True).fill("no.such")
+    expect(wrong(form, "schedule.dataset")).to_contain_text("no dataset 'no.such'")
     form.get_by_label("Schedule").select_option(label="Every day at 06:00")
     form.get_by_label("Time zone").fill("Asia/Tokyo")
     slots = form.get_by_role("group", name="Next runs").get_by_role("listitem")
@@ -210,3 +216,27 @@ def test_two_versions_are_compared_and_one_is_approved(page: Page, ada: httpx.Cl
     expect(diff).to_contain_text("the end")
     expect(diff.get_by_role("table", name="Files")).to_contain_text("data/cities.csv")
     screenshot(page, "promote-3-diff")
+
+
+def test_an_open_notebook_is_promoted_as_it_is_and_run_and_a_stray_click_loses_nothing(
+    page: Page, ada: httpx.Client
+) -> None:
+    item(page).dblclick()
+    expect(page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(3)
+    page.get_by_role("button", name="Insert a cell below").first.click()
+    expect(page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(4)
+    item(page).click(button="right")
+    page.get_by_role("menuitem", name="Promote to a job…").click()
+    form = page.get_by_role("dialog")
+    expect(form).to_contain_text("the changes that are not saved")
+    expect(form).to_contain_text("this becomes its version 3")
+    form.get_by_label("Run it once, right away").check()
+    form.get_by_label("cities", exact=True).fill("7")
+    page.mouse.click(5, 400)
+    expect(form.get_by_label("cities", exact=True)).to_have_value("7")
+    form.get_by_role("button", name="Promote", exact=True).click()
+    article = page.get_by_role("article", name="cities", exact=True)
+    expect(article.get_by_role("table", name="Runs of cities")).to_contain_text("cities=7")
+    found = job(ada, "cities")
+    assert found["latest"]["version"] == found["last_run"]["version"] == 3
+    assert found["last_run"]["parameters"] == {"cities": 7}

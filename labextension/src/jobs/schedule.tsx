@@ -187,7 +187,7 @@ function AfterFields({ value, set, problem, job }: IFields & { job?: Job }): Rea
         help={
           several
             ? trans.__('It runs once each of them has ended a run since it last ran.')
-            : trans.__('It finds the files they leave in outputs/ as inputs/JOB/….')
+            : trans.__('What it leaves in outputs/ is there under inputs/ and its name.')
         }
         problem={problem ?? (jobs.problem && { ...jobs.problem, field: 'schedule.after' })}
       >
