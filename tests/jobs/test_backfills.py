@@ -151,7 +151,10 @@ def test_slots_are_the_jobs_own_unless_it_says_otherwise(platform: Platform) -> 
     schedule = Schedule(cron="0 6 * * 1-5", timezone="Asia/Tokyo")
     job = platform.promote(DAILY, schedule=schedule)
     week = {"start": "2026-01-05", "end": "2026-01-12"}
-    found = plan(platform, job, slots=over(**week), bind={"day": "date"})
+    whole = ask(platform, job, slots=over(**week), bind={"day": "date"}, dry_run=True)
+    assert whole.slots is not None
+    assert whole.slots.timezone == "Asia/Tokyo"
+    found = whole.plan
     assert local(found, "Asia/Tokyo") == [f"01-{day:02} 06:00" for day in range(5, 10)]
     assert [one.parameters["day"] for one in found] == [f"2026-01-{day:02}" for day in range(5, 10)]
     assert len(plan(platform, job, slots=over(**week, every=43_200))) == 14

@@ -118,7 +118,10 @@ function Detail({ backfill, caller, onChange }: IDetailProps): ReactElement {
         facts={[
           [trans.__('Version'), backfill.version],
           [trans.__('Runs at once'), backfill.concurrency],
-          [trans.__('Order'), backfill.reverse ? trans.__('last first') : trans.__('first first')],
+          [
+            trans.__('Order'),
+            backfill.reverse ? trans.__('from the end') : trans.__('from the start')
+          ],
           [trans.__('Priority'), backfill.priority],
           [trans.__('What ran before'), reprocessWords(backfill.reprocess, trans)],
           ...Object.entries(backfill.bind).map(([name, form]): [string, string] => [
@@ -202,6 +205,7 @@ function Slots({ backfill }: { backfill: Backfill }): ReactElement {
         <>
           <SlotGrid
             runs={data.items}
+            timeZone={backfill.slots?.timezone}
             label={trans.__('Slots of the backfill of %1', backfill.job)}
             onOpen={run =>
               actions.open({ kind: 'run', id: run, title: `${backfill.job} · ${trans.__('run')}` })
@@ -217,10 +221,13 @@ function Slots({ backfill }: { backfill: Backfill }): ReactElement {
 /** One cell for each slot: its state by colour, sign and words. */
 export function SlotGrid({
   runs,
+  timeZone,
   label,
   onOpen
 }: {
   runs: BackfillRun[];
+  /** In which slots are told. */
+  timeZone?: string | null;
   label: string;
   onOpen?: (runId: string) => void;
 }): ReactElement {
@@ -228,7 +235,7 @@ export function SlotGrid({
   return (
     <ul className="pj-Slots" aria-label={label}>
       {runs.map(run => {
-        const words = `${slotWords(run)}: ${cellWords(run, trans)}`;
+        const words = `${slotWords(run, timeZone)}: ${cellWords(run, trans)}`;
         const opened = run.run_id ?? run.earlier_run_id;
         return (
           <li key={run.position}>
@@ -286,11 +293,16 @@ export function countWords(counts: Backfill['counts'], trans: TranslationBundle)
 }
 
 /** Say which slot it is: its instant, or its parameters. */
-export function slotWords({ slot, parameters }: BackfillRun): string {
+export function slotWords({ slot, parameters }: BackfillRun, timeZone?: string | null): string {
   const values = Object.entries(parameters).map(
     ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`
   );
-  return [slot && new Date(slot).toLocaleString(), values.join(', ')].filter(Boolean).join(' · ');
+  return [slot && clockWords(slot, timeZone), values.join(', ')].filter(Boolean).join(' · ');
+}
+
+/** Say an instant as clocks in a time zone show it; without one, as they do here. */
+export function clockWords(instant: string, timeZone?: string | null): string {
+  return new Date(instant).toLocaleString(undefined, { timeZone: timeZone ?? undefined });
 }
 
 function cellWords(run: BackfillRun, trans: TranslationBundle): string {
@@ -317,7 +329,7 @@ function slotStateWord(state: BackfillRun['state'], trans: TranslationBundle): s
 export function rangeWords({ slots, range }: Backfill, trans: TranslationBundle): string {
   if (slots) {
     const day = (text: string): string => text.replace(/T00:00:00Z?$/, '');
-    return trans.__('%1 until %2', day(slots.start), day(slots.end));
+    return trans.__('%1 until %2, %3', day(slots.start), day(slots.end), slots.timezone ?? 'UTC');
   }
   return trans.__('values of %1', range?.parameter ?? '');
 }

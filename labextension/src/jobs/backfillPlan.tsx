@@ -6,7 +6,7 @@ import { usePerijove } from '../ui/context';
 import { isAt } from '../ui/form';
 import { useSettled } from '../ui/settled';
 import { bodyOf, type IBackfillDraft } from './backfillDraft';
-import { countWords, SlotGrid, slotWords } from './backfillPage';
+import { clockWords, countWords, SlotGrid, slotWords } from './backfillPage';
 import { createBackfill } from './backfills';
 
 /** Fields that can show what is wrong with a backfill. */
@@ -71,7 +71,11 @@ export function Plan({ plan, problem, stale }: IPlanned): ReactElement {
       </p>
       {plan && !problem && (
         <>
-          <SlotGrid runs={plan.plan.slice(0, DRAWN)} label={trans.__('Slots of the backfill')} />
+          <SlotGrid
+            runs={plan.plan.slice(0, DRAWN)}
+            timeZone={plan.slots?.timezone}
+            label={trans.__('Slots of the backfill')}
+          />
           <p className="pj-Facts">{ends(plan, trans)}</p>
         </>
       )}
@@ -79,16 +83,20 @@ export function Plan({ plan, problem, stale }: IPlanned): ReactElement {
   );
 }
 
-function ends({ plan }: Backfill, trans: ReturnType<typeof usePerijove>['trans']): string {
+function ends({ plan, slots }: Backfill, trans: ReturnType<typeof usePerijove>['trans']): string {
   const first = plan[0];
   const last = plan[plan.length - 1];
   if (!first || !last) {
     return '';
   }
-  const words = trans.__('from %1 to %2', edge(first), edge(last));
+  const words = trans.__(
+    'from %1 to %2',
+    edge(first, slots?.timezone),
+    edge(last, slots?.timezone)
+  );
   return plan.length > DRAWN ? trans.__('%1; the first %2 are drawn', words, DRAWN) : words;
 }
 
-function edge(run: BackfillRun): string {
-  return run.slot ? new Date(run.slot).toLocaleString() : slotWords(run);
+function edge(run: BackfillRun, timeZone?: string | null): string {
+  return run.slot ? clockWords(run.slot, timeZone) : slotWords(run);
 }

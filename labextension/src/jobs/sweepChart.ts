@@ -10,6 +10,13 @@ interface IAxis {
   ticks: [number, string][];
 }
 
+/** Where words stand beside their place on an axis: no line goes below or above its ends. */
+const BESIDE = {
+  low: { dy: 10 },
+  middle: { align: 'right', dx: -5 },
+  high: { dy: -9 }
+};
+
 /**
  * Draw each trial as a line over its parameters and the metric.
  *
@@ -56,13 +63,21 @@ export function parallel(
       };
     })
   );
+  const ticks = axes.flatMap((axis, at) =>
+    axis.ticks.map(([place, text]) => ({
+      at,
+      place,
+      text,
+      where: place === 0 ? 'low' : place === 1 ? 'high' : 'middle'
+    }))
+  );
   const x = {
     field: 'at',
     type: 'quantitative',
     axis: null,
-    scale: { domain: [-0.3, axes.length - 0.7], nice: false }
+    scale: { domain: [-0.15, axes.length - 0.85], nice: false }
   };
-  const y = { field: 'place', type: 'quantitative', axis: null, scale: { domain: [-0.15, 1.12] } };
+  const y = { field: 'place', type: 'quantitative', axis: null, scale: { domain: [-0.12, 1.16] } };
   const tooltip = [
     { field: 'trial', title: trans.__('trial') },
     { field: 'axis', title: trans.__('parameter') },
@@ -88,7 +103,7 @@ export function parallel(
             encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' } }
           },
           {
-            mark: { type: 'text', dy: -18, color: theme.text, fontWeight: 'bold' },
+            mark: { type: 'text', dy: -24, color: theme.text, fontWeight: 'bold' },
             encoding: { x, y: { ...y, field: 'high' }, text: { field: 'name' } }
           }
         ]
@@ -105,15 +120,11 @@ export function parallel(
         mark: { type: 'line', strokeWidth: 4, color: theme.states.succeeded, point: true },
         encoding: { x, y, detail: { field: 'trial' }, tooltip }
       },
-      {
-        data: {
-          values: axes.flatMap(({ ticks }, at) =>
-            ticks.map(([place, text]) => ({ at, place, text }))
-          )
-        },
-        mark: { type: 'text', align: 'right', dx: -5, color: theme.quiet, fontSize: 10 },
+      ...(['low', 'middle', 'high'] as const).map(where => ({
+        data: { values: ticks.filter(tick => tick.where === where) },
+        mark: { type: 'text', color: theme.quiet, fontSize: 10, ...BESIDE[where] },
         encoding: { x, y, text: { field: 'text' } }
-      }
+      }))
     ]
   };
 }

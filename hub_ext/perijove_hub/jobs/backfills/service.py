@@ -22,7 +22,7 @@ from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound, Refused
 from perijove_hub.jobs import image, versions, wire
-from perijove_hub.jobs.backfills import ledger
+from perijove_hub.jobs.backfills import ledger, slots
 from perijove_hub.jobs.backfills.plan import plan
 from perijove_hub.jobs.finding import may_run
 from perijove_hub.jobs.service import find
@@ -34,6 +34,7 @@ from perijove_hub.store.models import (
     JobRow,
     JobVersionRow,
     RunRow,
+    ScheduleRow,
     utcnow,
 )
 
@@ -49,19 +50,19 @@ class BackfillService:
         with self._context.database.reading() as session:
             job = find(session, principal, job_id)
             may_run(principal, job)
-            version, slots = self._planned(session, job, body)
-        waiting = sum(slot.state is SlotState.waiting for slot in slots)
-        counted = {SlotState.waiting: waiting, SlotState.skipped: len(slots) - waiting}
+            version, asked, planned = self._planned(session, job, body)
+        waiting = sum(slot.state is SlotState.waiting for slot in planned)
+        counted = {SlotState.waiting: waiting, SlotState.skipped: len(planned) - waiting}
         return Backfill(
             job_id=job.id,
             job=job.name,
             version=version.version,
             state=BackfillState.running if waiting else BackfillState.ended,
             requested_by=principal.name,
-            **body.model_dump(exclude={"version", "dry_run"}),
-            total=len(slots),
+            **asked.model_dump(exclude={"version", "dry_run"}),
+            total=len(planned),
             counts={state: number for state, number in counted.items() if number},
-            plan=[*slots],
+            plan=[*planned],
         )
 
     def create(
@@ -148,13 +149,18 @@ class BackfillService:
 
     def _planned(
         self, session: Session, job: JobRow, body: BackfillCreate
-    ) -> tuple[JobVersionRow, Sequence[BackfillRun]]:
+    ) -> tuple[JobVersionRow, BackfillCreate, Sequence[BackfillRun]]:
+        """Return what runs, ``body`` with its time zone, and its slots."""
         version = versions.followed(session, job.id, version=body.version, follow=Follow.latest)
         declared = wire.parameters(version)
-        slots = plan(session, job, declared, body)
+        planned = plan(session, job, declared, body)
         secrets.check(session, job.owner, secrets.named(declared, body.parameters))
         image.startable(session, self._context, job, version)
-        return version, slots
+        if body.slots is not None:
+            timezone = slots.zone_of(body.slots, session.get(ScheduleRow, job.id))
+            asked = body.slots.model_copy(update={"timezone": timezone})
+            body = body.model_copy(update={"slots": asked})
+        return version, body, planned
 
     def _create(
         self, principal: Principal, job_id: str, body: BackfillCreate, *, key: str | None
@@ -163,7 +169,7 @@ class BackfillService:
         with self._context.database.reading() as session:
             job = find(session, principal, job_id)
             may_run(principal, job)
-            version, slots = self._planned(session, job, body)
+            version, asked, planned = self._planned(session, job, body)
         with self._context.database.session() as session:
             job = find(session, principal, job_id)
             may_run(principal, job)
@@ -172,22 +178,22 @@ class BackfillService:
             )
             if done is not None:
                 return _told(session, *_find(session, principal, done))
-            waiting = any(slot.state is SlotState.waiting for slot in slots)
+            waiting = any(slot.state is SlotState.waiting for slot in planned)
             row = BackfillRow(
                 job_id=job.id,
                 version=version.version,
                 requested_by=principal.name,
-                spec=body.model_dump(mode="json", exclude={"dry_run"}),
-                total=len(slots),
+                spec=asked.model_dump(mode="json", exclude={"dry_run"}),
+                total=len(planned),
             )
             if not waiting:
                 row.state, row.ended_at = BackfillState.ended.value, utcnow()
                 row.reason = "The job has run for each slot before."
             session.add(row)
             session.flush()
-            session.execute(insert(BackfillSlotRow), [_values(row, slot) for slot in slots])
+            session.execute(insert(BackfillSlotRow), [_values(row, slot) for slot in planned])
             audit.record(
-                session, principal, "backfill.create", row.id, job=job.id, slots=len(slots)
+                session, principal, "backfill.create", row.id, job=job.id, slots=len(planned)
             )
             idempotency.remember(
                 session,
