@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from perijove_hub.jobs.duty import JobDuty
 from perijove_hub.launch.local import LocalLauncher
+from perijove_hub.settings import NotificationSettings
 from perijove_hub.store.models import RunRow, utcnow
 from tests.fixtures.api import Api
 from tests.fixtures.browser import PATIENCE, chromium, open_panel, run_command, screenshot
@@ -151,7 +152,9 @@ def test_a_jobs_last_runs_are_charted(page: Page) -> None:
     screenshot(page, "runs-1-charts")
 
 
-def test_a_running_run_shows_its_cells_and_its_output_so_far(page: Page) -> None:
+def test_a_running_run_shows_its_cells_and_its_output_so_far(
+    page: Page, ada: httpx.Client, job: dict[str, Any]
+) -> None:
     article(page).get_by_role("button", name="Run…", exact=True).click()
     form = page.get_by_role("dialog")
     form.get_by_label("C", exact=True).fill("2")
@@ -168,6 +171,11 @@ def test_a_running_run_shows_its_cells_and_its_output_so_far(page: Page) -> None
     frame = run.locator("iframe")
     expect(frame).to_have_attribute("sandbox", "")
     expect(frame.content_frame.get_by_text("told", exact=True)).to_be_visible()
+    last = ada.get(f"/jobs/{job['id']}").json()["last_run"]["id"]
+    for page_of in ("notebook", "notebook.html"):
+        answer = ada.get(f"/runs/{last}/{page_of}")
+        assert answer.headers["perijove-partial"] == "true"
+        assert "told" in answer.text
     page.get_by_role("button", name="Show as it is now").scroll_into_view_if_needed()
     screenshot(page, "runs-2-running")
 
@@ -227,9 +235,34 @@ def test_two_runs_are_compared(page: Page) -> None:
 def test_charts_follow_the_theme(page: Page) -> None:
     run_command(page, "JupyterLab Dark", "apputils:change-theme")
     expect(page.locator("body[data-jp-theme-name='JupyterLab Dark']")).to_be_attached()
-    screenshot(page, "runs-6-compared-dark")
     page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab").get_by_text("model", exact=True).click()
     chart = article(page).get_by_role("figure", name="loss", exact=True)
     expect(chart.locator("canvas, svg").first).to_be_visible()
     chart.scroll_into_view_if_needed()
-    screenshot(page, "runs-7-charts-dark")
+    screenshot(page, "runs-6-charts-dark")
+
+
+def test_somebody_is_told_of_a_job(page: Page, api: Api) -> None:
+    api.context.settings.notifications = NotificationSettings(allow=["127.0.0.1"])
+    open_panel(page, "Jobs")
+    page.get_by_role("list", name="Jobs").get_by_text("model").click()
+    section = article(page).get_by_role("region", name="Notifications", exact=True)
+    section.get_by_role("button", name="Notify…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("URL").fill("https://10.0.0.1/hook?key=hunter2")
+    form.get_by_label("it is late").check()
+    form.get_by_role("button", name="Add").click()
+    expect(form.get_by_role("alert")).to_contain_text("private address")
+    screenshot(page, "notify-1-refused")
+    form.get_by_label("URL").fill("http://127.0.0.1:9/hook?key=hunter2")
+    form.get_by_role("button", name="Add").click()
+    key = page.get_by_role("dialog").filter(has_text="It is shown only now")
+    expect(key).to_contain_text("whsec_")
+    key.get_by_role("button", name="Done").click()
+    expect(section).to_contain_text("it fails, it is late, it succeeds after a failure")
+    section.get_by_role("button", name="Test").click()
+    expect(section.get_by_role("alert")).to_contain_text("does not answer")
+    section.scroll_into_view_if_needed()
+    screenshot(page, "notify-2-list")
+    section.get_by_role("button", name="Remove").click()
+    expect(section).to_contain_text("Tells a webhook or an address")
