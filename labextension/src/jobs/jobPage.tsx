@@ -162,7 +162,13 @@ function Overview({ job }: { job: Job }): ReactElement {
     [trans.__('Next run'), <When key="when" job={job} />],
     [
       trans.__('Schedule'),
-      schedule ? <ScheduleWords key="words" job={job} /> : trans.__('only by hand')
+      schedule ? (
+        <span className="pj-ScheduleWords" key="words">
+          <ScheduleWords job={job} />
+        </span>
+      ) : (
+        trans.__('only by hand')
+      )
     ]
   ];
   if (schedule) {
