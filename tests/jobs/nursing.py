@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class Nursery:
     def __init__(self, mother: subprocess.Popen[str]) -> None:
         self._mother = mother
         self._children: list[int] = []
+        self._asking = threading.Lock()
 
     @classmethod
     @contextlib.contextmanager
@@ -48,10 +50,11 @@ class Nursery:
         """Start a worker of a data directory; return its process id."""
         asked = {"data": str(data), "log": str(log), "script": script, **more}
         assert self._mother.stdin is not None
-        self._mother.stdin.write(json.dumps(asked) + "\n")
-        self._mother.stdin.flush()
-        child = int(self._answer())
-        self._children.append(child)
+        with self._asking:
+            self._mother.stdin.write(json.dumps(asked) + "\n")
+            self._mother.stdin.flush()
+            child = int(self._answer())
+            self._children.append(child)
         return child
 
     def _answer(self) -> str:
@@ -68,4 +71,4 @@ def end(child: int, number: int) -> None:
 
 def gone(child: int) -> None:
     """Wait until a process is gone."""
-    wait_until(lambda: not Path(f"/proc/{child}").exists(), seconds=30, what="the worker's end")
+    wait_until(lambda: not Path(f"/proc/{child}").exists(), seconds=90, what="the worker's end")

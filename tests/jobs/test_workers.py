@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -18,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from perijove.types.jobs import Cause, Run, RunState
 from perijove_hub import worker
 from perijove_hub.context import Context
-from perijove_hub.jobs import reasons, workers
+from perijove_hub.jobs import reasons, starting, workers
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.jobs.workers import Lease, LeaseDuty
 from perijove_hub.launch import Phase
@@ -28,7 +29,7 @@ from tests.fixtures.postgres import Server, server
 from tests.fixtures.processes import wait_until
 from tests.jobs.conftest import Platform, a_topology
 from tests.jobs.nursing import Nursery, end
-from tests.jobs.programs import marking, until
+from tests.jobs.programs import DONE, described, marking, until
 
 EXPIRY = 3.0
 
@@ -250,6 +251,28 @@ def test_a_lease_is_renewed_runs_out_and_is_another_processs_once_that_took_it(
     assert not first.keep() and not first.held
     with context.database.reading() as session:
         assert second.confirmed(session) and not first.confirmed(session)
+
+
+def test_a_run_that_may_have_been_taken_over_meanwhile_is_not_started(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perijove_hub.jobs.workload.describe", described(DONE))
+    real, lease = starting.ready, platform.duty.lease
+
+    def slow(*given: Any) -> starting.Ready:
+        found = real(*given)
+        # As if the whole process had been stopped for longer than a lease lasts.
+        lease._until = lease._renew_at = 0.0
+        assert lease.keep()
+        return found
+
+    run = platform.run(platform.promote())
+    with monkeypatch.context() as patch:
+        patch.setattr(starting, "ready", slow)
+        platform.duty.tick()
+    assert platform.launcher.list() == []
+    assert list((platform.context.data.root / "scratch").iterdir()) == []
+    assert platform.finished(run).state is RunState.succeeded
 
 
 class Hung:

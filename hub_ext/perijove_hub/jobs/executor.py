@@ -52,6 +52,7 @@ class Executor:
         self._epochs: dict[str, int] = {}
         self._told: dict[str, tuple[scratch.Events, scratch.Metrics]] = {}
         self._orphans: set[str] = set()
+        self._term = 0
         self._swept = False
 
     def step(self) -> None:
@@ -61,6 +62,7 @@ class Executor:
         """
         if not self._lease.keep():
             return
+        self._term = self._lease.term
         # The launcher before the database: a workload unknown there is then really unknown.
         here = {s.name: s for s in self._launcher.list() if s.labels.get("kind") == "run"}
         if not self._swept:
@@ -295,7 +297,7 @@ class Executor:
 
     def _launch(self, run: RunRow, ready: Ready) -> None:
         try:
-            if not self._lease.held:
+            if not self._lease.held or self._lease.term != self._term:
                 raise LeaseLost
             self._launcher.start(ready.workload)
         except NameTaken:

@@ -19,12 +19,15 @@ def is_user(context: Context, name: str) -> bool:
     While the Hub does not answer, what it last said counts, so that schedules outlive its
     restarts.
     """
+    url = f"{context.topology.hub_api_url}/users/{quote(name, safe='')}"
     try:
         response = httpx.get(
-            f"{context.topology.hub_api_url}/users/{quote(name, safe='')}",
+            url,
             headers={"Authorization": f"token {context.data.secret('service-perijove')}"},
             timeout=5,
             trust_env=False,
+            # Reading the machine's certificates takes longer than the question.
+            verify=url.startswith("https:"),
         )
     except httpx.HTTPError:
         return True

@@ -64,6 +64,8 @@ class Lease:
         self._superseded = False
         self._renew_at = self._since = self._until = 0.0
         self.worker = identity(context.data)
+        self.term = 0
+        """Counts how often it was taken: after a gap, others may have taken runs over."""
 
     @property
     def held(self) -> bool:
@@ -93,6 +95,7 @@ class Lease:
                 return False
             if self._taken is None or now >= self._until:
                 self._since = now
+                self.term += 1
             self._taken, self._until, self._renew_at = taken, now + EXPIRY, now + HEARTBEAT
             return True
 
