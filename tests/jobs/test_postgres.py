@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from perijove.types.jobs import JobCreate, RunState, Schedule
 from perijove.types.secrets import SecretCreate
 from perijove_hub.context import Context
 from perijove_hub.jobs.history import History
+from perijove_hub.jobs.retention import RetentionDuty
 from perijove_hub.jobs.scheduler import Scheduler
 from perijove_hub.jobs.service import JobSort
 from perijove_hub.paths import DataDir
@@ -79,6 +81,12 @@ def test_the_whole_way_works_and_what_comes_at_once_happens_once(on_postgres: Pl
         ADA, q="TUTOR", name=None, owner=None, state=None, sort=JobSort.name, cursor=None, limit=5
     )
     assert [one.name for one in names.items] == ["tutorial"]
+    with platform.context.database.session() as session:
+        session.get_one(RunRow, run.id).ended_at = job.created_at - timedelta(days=2)
+    platform.context.settings.jobs.keep_days = 1
+    at_once(*[RetentionDuty(platform.context).tick for _ in range(3)])
+    assert platform.get(run).dropped_at
+    assert not platform.get(run).has_output
 
 
 def test_versions_and_secrets_that_come_at_once_are_all_kept(on_postgres: Platform) -> None:

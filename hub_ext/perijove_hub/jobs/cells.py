@@ -53,11 +53,12 @@ def times(context: Context, launcher: Launcher, principal: Principal, run_id: st
         told = _stored(context.blobs, row.events_sha256)
     elif content := live.events(launcher, row, MAX_EVENTS):
         told = parse(content)
-    before = [_stored(context.blobs, address) for address in earlier]
-    expected = _expected(before)
+    before = [(version, _stored(context.blobs, address)) for version, address in earlier]
+    expected = _expected([earlier_told for _, earlier_told in before])
     cells = _within(row, told, expected)
-    if not ended and before:
-        cells += _to_come(before[0], done=len(cells), expected=expected)
+    same = next((one for version, one in before if version == row.version), None)
+    if not ended and same is not None:
+        cells += _to_come(same, done=len(cells), expected=expected)
     total = max(told.total, row.cells_total, len(cells))
     return CellTimes(cells=cells[:MOST], total=total, left_out=told.left_out)
 
@@ -156,13 +157,12 @@ def _keys(told: Told) -> Iterable[tuple[str, int]]:
         yield line, seen[line]
 
 
-def _earlier(session: Session, run: RunRow) -> Sequence[str]:
-    """Return where the events of the last runs of the same version that succeeded are kept."""
+def _earlier(session: Session, run: RunRow) -> Sequence[tuple[int, str]]:
+    """Return version and events of the last runs that succeeded before, the newest first."""
     rows = (
-        select(RunRow.events_sha256)
+        select(RunRow.version, RunRow.events_sha256)
         .where(
             RunRow.job_id == run.job_id,
-            RunRow.version == run.version,
             RunRow.id != run.id,
             RunRow.state == RunState.succeeded.value,
             RunRow.events_sha256.is_not(None),
@@ -171,7 +171,8 @@ def _earlier(session: Session, run: RunRow) -> Sequence[str]:
         .order_by(RunRow.queued_at.desc(), RunRow.id.desc())
         .limit(EARLIER)
     )
-    return [address for address in session.scalars(rows) if address is not None]
+    found = session.execute(rows).all()
+    return [(version, address) for version, address in found if address is not None]
 
 
 def _stored(blobs: BlobStore, address: str | None) -> Told:
