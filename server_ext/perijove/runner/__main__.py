@@ -103,7 +103,6 @@ def _execute(
     stop: Stop,
 ) -> Outcome:
     import papermill
-    from papermill.exceptions import PapermillExecutionError
 
     from perijove.runner import engine, translator
 
@@ -127,10 +126,7 @@ def _execute(
         )
     except RunEnded as ended:
         return ended.outcome
-    except PapermillExecutionError:
-        # The engine ended well; papermill counts the error of a cell tagged raises-exception.
-        pass
-    return Outcome(Ending.succeeded)
+    raise RuntimeError("papermill went on after the engine's end")
 
 
 def _kernel_name(notebook: Any) -> str | None:

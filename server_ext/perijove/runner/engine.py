@@ -23,7 +23,8 @@ class PerijoveEngine(Engine):  # type: ignore[misc]
     """Keeps every change at once instead of saving all at every cell, and ends as the run ended.
 
     Papermill's own engine takes a dead kernel or a timeout for success. This one raises
-    ``RunEnded`` for everything but success.
+    ``RunEnded`` for everything but success, and for success as well where it is given a
+    recorder.
     """
 
     @classmethod
@@ -45,6 +46,7 @@ class PerijoveEngine(Engine):  # type: ignore[misc]
         ``execution_timeout`` are the seconds of one cell, ``max_output`` the bytes of all
         outputs.
         """
+        own = recorder is None
         if recorder is None:
             recorder = _own_recorder(nb_man)
         if stop is None:
@@ -83,7 +85,8 @@ class PerijoveEngine(Engine):  # type: ignore[misc]
         if execution is not None:
             execution.leave(outcome)
         _as_nodes(nb_man.nb)
-        if outcome.ending is not Ending.succeeded:
+        if outcome.ending is not Ending.succeeded or not own:
+            # Papermill would go on to write the notebook, though it is told to write it nowhere.
             raise RunEnded(outcome)
 
 

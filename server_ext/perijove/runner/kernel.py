@@ -160,7 +160,7 @@ class Kernel:
         except (RuntimeError, OSError) as error:
             self.close()
             raise KernelMissing(f"The kernel did not start: {error}") from error
-        self.client = self._manager.client()
+        self.client = self._manager.client(context=self._context)
         self.client.start_channels(stdin=False, hb=False, control=False)
         self._shell = self.client.shell_channel.socket
         self._iopub = self.client.iopub_channel.socket

@@ -61,7 +61,7 @@ class Outcome:
 
 
 class RunEnded(Exception):
-    """Leaves papermill with the outcome of a run that did not succeed."""
+    """Leaves papermill with the outcome of a run."""
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
