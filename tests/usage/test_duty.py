@@ -27,6 +27,7 @@ from perijove_hub.paths import DataDir
 from perijove_hub.store import Database
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import (
+    AttemptRow,
     AuditRow,
     BuildRow,
     DeploymentRow,
@@ -132,6 +133,24 @@ def test_a_run_counts_exactly_as_long_as_it_ran(platform: Platform) -> None:
     assert (row.user, row.group, row.object) == ("ada", "research", run.id)
     # 4096 MiB: the cheapest size with as much memory.
     assert (row.size, row.price) == ("large", 1.0)
+
+
+def test_every_try_of_a_run_counts(context: Context) -> None:
+    add(context, JobRow(id="job", name="j", owner="ada"))
+    version = {"job_id": "job", "version": 1, "created_by": "ada", "notebook_sha256": "0" * 64}
+    add(context, JobVersionRow(**version))
+    hours = [timedelta(hours=number) for number in (4, 3, 2, 1)]
+    number = a_run(context, began=hours[2], ended=hours[3], attempt=2)
+    start, end = (now(context) - ago for ago in hours[:2])
+    tried = {"run_id": number, "attempt": 1, "state": "failed"}
+    add(context, AttemptRow(**tried, started_at=start, ended_at=end))
+    duty = UsageDuty(context)
+    duty.tick()
+    duty.tick()
+    first, second = usage(context, "run")
+    assert (first.object, first.started_at, first.ended_at) == (number, start, end)
+    assert second.object == f"{number}-2"
+    assert second.ended_at is not None and second.ended_at - second.started_at > hours[3] * 0.9
 
 
 def test_a_run_that_was_seen_ends_when_its_record_says(context: Context) -> None:

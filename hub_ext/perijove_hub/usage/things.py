@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from perijove_hub.settings import Settings, SizeSettings
 from perijove_hub.store.models import (
+    AttemptRow,
     BuildRow,
     DeploymentRow,
     ImageRow,
@@ -126,33 +127,48 @@ def replicas(session: Session, settings: Settings) -> list[Thing]:
 
 
 def runs(session: Session, settings: Settings, since: datetime) -> Iterator[Thing]:
-    """Yield the job runs that run, and those that ended after ``since``."""
-    rows = session.execute(
+    """Yield the job runs that run, and those that ended after ``since``; each try is one."""
+    started = (
         select(RunRow, JobRow, JobVersionRow)
         .join(JobRow, RunRow.job_id == JobRow.id)
         .join(
             JobVersionRow,
             (JobVersionRow.job_id == RunRow.job_id) & (JobVersionRow.version == RunRow.version),
         )
-        .where(
-            RunRow.started_at.is_not(None),
-            (RunRow.state == "running") | (RunRow.ended_at > since),
-        )
     )
-    for row, job, version in rows:
-        size, as_size = size_for(settings, memory_mb=job.memory_mb or settings.jobs.memory_mb)
-        yield Thing(
-            "run",
-            row.id,
-            row.owner,
-            charged_group(session, row.owner, job.group),
-            version.image or "",
-            version.image_digest,
-            size,
-            as_size,
-            row.started_at,
-            row.ended_at,
-        )
+    last = started.where(
+        RunRow.started_at.is_not(None), (RunRow.state == "running") | (RunRow.ended_at > since)
+    )
+    for row, job, version in session.execute(last):
+        yield _try(session, settings, row, job, version, of=row)
+    earlier = started.join(AttemptRow, AttemptRow.run_id == RunRow.id).add_columns(AttemptRow)
+    earlier = earlier.where(AttemptRow.started_at.is_not(None), AttemptRow.ended_at > since)
+    for row, job, version, attempt in session.execute(earlier):
+        yield _try(session, settings, row, job, version, of=attempt)
+
+
+def _try(
+    session: Session,
+    settings: Settings,
+    row: RunRow,
+    job: JobRow,
+    version: JobVersionRow,
+    *,
+    of: RunRow | AttemptRow,
+) -> Thing:
+    size, as_size = size_for(settings, memory_mb=job.memory_mb or settings.jobs.memory_mb)
+    return Thing(
+        "run",
+        row.id if of.attempt == 1 else f"{row.id}-{of.attempt}",
+        row.owner,
+        charged_group(session, row.owner, job.group),
+        version.image or "",
+        version.image_digest,
+        size,
+        as_size,
+        of.started_at,
+        of.ended_at,
+    )
 
 
 def builds(session: Session, settings: Settings, since: datetime) -> Iterator[Thing]:
