@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from perijove_hub.jobs.duty import JobDuty
+from perijove_hub.jobs.retention import let_go
 from perijove_hub.launch.local import LocalLauncher
 from perijove_hub.settings import NotificationSettings
 from perijove_hub.store.models import RunRow, utcnow
@@ -230,6 +231,19 @@ def test_two_runs_are_compared(page: Page) -> None:
     expect(cell.first).to_be_visible()
     expect(found).to_contain_text("AssertionError: C is -1.0")
     screenshot(page, "runs-5-compared")
+
+
+def test_a_run_whose_outputs_were_deleted_says_so(
+    page: Page, api: Api, ada: httpx.Client, job: dict[str, Any]
+) -> None:
+    oldest = ada.get(f"/jobs/{job['id']}/series").json()[0]["id"]
+    with api.context.database.session() as session:
+        let_go(session, [oldest])
+    page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab").get_by_text("model", exact=True).click()
+    article(page).get_by_role("table", name="Runs of model").get_by_role("row").last.click()
+    expect(article(page)).to_contain_text("Its output, log and files were deleted")
+    expect(article(page).get_by_role("region", name="Log")).to_have_count(0)
+    screenshot(page, "runs-7-deleted")
 
 
 def test_charts_follow_the_theme(page: Page) -> None:
