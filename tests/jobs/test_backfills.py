@@ -509,3 +509,7 @@ def test_two_workers_that_are_killed_again_and_again_make_each_run_once(
         assert sorted(values) == list(range(slots)), "none twice, none left out"
         assert len(set(keys)) == slots
         assert get(platform, backfill).counts == {SlotState.succeeded: slots}
+        again = ask(platform, job, range=Range(parameter="n", start=0, stop=9), reprocess="all")
+        BackfillDuty(platform.context).tick()
+        told = service(platform).cancel(ADA, again.id or "")
+        assert told.counts == {SlotState.cancelled: 2, SlotState.unmade: 7}

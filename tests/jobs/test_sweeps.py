@@ -402,3 +402,7 @@ def test_two_workers_that_are_killed_begin_each_trial_once(kind: str, tmp_path: 
         best = get(platform, sweep).best
         assert best is not None
         assert best.value == 0.0
+        again = ask(platform, job, **asked)
+        SweepDuty(platform.context).tick()
+        told = service(platform).cancel(ADA, again.id)
+        assert told.counts == {TrialState.cancelled: together}

@@ -88,8 +88,8 @@ export function parallel(
     field: 'metric',
     type: 'quantitative',
     title: sweep.metric,
-    // The better, the darker on light and the lighter on dark: as far as can be from the ground.
-    scale: { range: sweep.goal === 'min' ? [theme.brand, theme.grid] : [theme.grid, theme.brand] },
+    // Blue is good and grey is not, in light and dark.
+    scale: { range: sweep.goal === 'min' ? [theme.brand, theme.quiet] : [theme.quiet, theme.brand] },
     legend: { orient: 'right' }
   };
   return {

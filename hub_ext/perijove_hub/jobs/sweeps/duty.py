@@ -7,6 +7,7 @@ none is made twice however many workers there are and wherever one dies.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -62,20 +63,14 @@ class SweepDuty:
         if row.tracking_run_id or row.tracking_note or row.state != _RUNNING:
             return
         run_id, note = tracking.begin(self._context, row, job, ledger.asked(row))
+        none = update(SweepRow).where(SweepRow.id == sweep_id, SweepRow.tracking_run_id.is_(None))
+        found = {"tracking_run_id": run_id, "tracking_open": True, "tracking_note": None}
         with self._context.database.session() as session:
-            session.execute(
-                update(SweepRow)
-                .where(
-                    SweepRow.id == sweep_id,
-                    SweepRow.tracking_run_id.is_(None),
-                    SweepRow.tracking_note.is_(None),
-                )
-                .values(
-                    tracking_run_id=run_id or None,
-                    tracking_note=note or None,
-                    tracking_open=bool(run_id),
-                )
-            )
+            session.execute(none.values(found if run_id else {"tracking_note": note}))
+            kept = session.scalar(select(SweepRow.tracking_run_id).where(SweepRow.id == sweep_id))
+        if run_id and kept != run_id:
+            with suppress(PerijoveError):
+                tracking.discard(self._context, job, run_id)
 
     def _step(self, sweep_id: str) -> bool:
         """Begin one trial, or end the sweep; false when there is nothing to do now."""

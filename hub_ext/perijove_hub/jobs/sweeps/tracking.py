@@ -16,7 +16,7 @@ from perijove.types.sweeps import SweepCreate, SweepTrial
 from perijove_hub.context import Context
 from perijove_hub.identity import issue_run_token, revoke_run_tokens
 from perijove_hub.jobs.owners import is_user
-from perijove_hub.store.models import JobRow, SweepRow, utcnow
+from perijove_hub.store.models import JobRow, SweepRow, new_id, utcnow
 
 #: Seconds MLflow has for an answer; other sweeps wait meanwhile.
 _PATIENCE = 5.0
@@ -31,7 +31,7 @@ def begin(context: Context, row: SweepRow, job: JobRow, asked: SweepCreate) -> t
     if not is_user(context, job.owner):
         return "", f"{job.owner} is no longer a user of the Hub, so MLflow has no run of the sweep."
     try:
-        with _api(context, row, job.owner) as api:
+        with _api(context, job.owner) as api:
             experiment = api.experiment(asked.experiment or job.name)
             found = api.find_run(experiment, f"sweep-{row.id}")
             if found is None:
@@ -56,7 +56,7 @@ def end(context: Context, row: SweepRow, job: JobRow, best: SweepTrial | None) -
     if row.tracking_run_id is None:
         return
     asked = SweepCreate.model_validate(row.spec)
-    with _api(context, row, job.owner) as api:
+    with _api(context, job.owner) as api:
         if best is not None and best.value is not None:
             value = {"key": asked.metric, "value": best.value, "timestamp": _now(), "step": 0}
             values = best.parameters.items()
@@ -69,18 +69,26 @@ def end(context: Context, row: SweepRow, job: JobRow, best: SweepTrial | None) -
         api.end_run(row.tracking_run_id, status=status, ended=_now())
 
 
+def discard(context: Context, job: JobRow, run_id: str) -> None:
+    """End a run that another worker was faster to make. Raises ``PerijoveError``."""
+    with _api(context, job.owner) as api:
+        api.end_run(run_id, status="KILLED", ended=_now())
+
+
 @contextmanager
-def _api(context: Context, row: SweepRow, owner: str) -> Iterator[MlflowApi]:
+def _api(context: Context, owner: str) -> Iterator[MlflowApi]:
     until = utcnow() + timedelta(minutes=2)
+    # Not the sweep's own id: another worker may be about the same sweep at this moment.
+    use = new_id()
     with context.database.session() as session:
-        token = issue_run_token(session, user=owner, run_id=row.id, expires_at=until)
+        token = issue_run_token(session, user=owner, run_id=use, expires_at=until)
     api = MlflowApi(context.topology.mlflow_url, token, timeout=_PATIENCE)
     try:
         yield api
     finally:
         api.close()
         with context.database.session() as session:
-            revoke_run_tokens(session, row.id)
+            revoke_run_tokens(session, use)
 
 
 def _now() -> int:
