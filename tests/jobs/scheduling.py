@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from perijove_hub.context import Context
-from perijove_hub.jobs import serving
+from perijove_hub.jobs import batch
 from perijove_hub.jobs.scheduler import Scheduler
 from perijove_hub.paths import DataDir
 from perijove_hub.settings import Settings, StoreSettings
@@ -99,7 +99,7 @@ def serve_until(url: str, folder: str, point: str, number: int) -> None:
         time.sleep(60)
 
     context = context_on(url, Path(folder))
-    enqueue, session = serving.enqueue_all, context.database.session
+    enqueue, session = batch.enqueue_all, context.database.session
 
     def killed_at_insert(*args: Any, **kwargs: Any) -> Any:
         if point == "locked":
@@ -116,7 +116,7 @@ def serve_until(url: str, folder: str, point: str, number: int) -> None:
         if point == "committed":
             die()
 
-    serving.enqueue_all = killed_at_insert  # type: ignore[assignment]
+    batch.enqueue_all = killed_at_insert  # type: ignore[assignment]
     context.database.session = killed_after_commit  # type: ignore[method-assign]
     Scheduler(context).step()
 

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from perijove.types.jobs import CatchUp, Follow, JobUpdate, Overlap, Schedule
 from perijove_hub.context import Context
-from perijove_hub.jobs import overlap, serving
+from perijove_hub.jobs import batch, overlap
 from perijove_hub.jobs.scheduler import Scheduler
 from perijove_hub.store.models import AuditRow, RunRow, ScheduleRow
 from tests.jobs.conftest import ADA, Platform
@@ -228,14 +228,14 @@ def test_what_cannot_be_served_keeps_nothing_else_from_being_served(
 ) -> None:
     slot = now_of(context.database) - timedelta(seconds=1)
     names = add_schedules(context.database, 60, cron="0 0 29 2 *", next_slot=slot)
-    real = serving.enqueue_all
+    real = batch.enqueue_all
 
-    def failing(session: Any, context: Any, job: Any, *more: Any, **values: Any) -> Any:
-        if job.id in names[3:55]:
+    def failing(session: Any, context: Any, wanted: Any) -> Any:
+        if any(one.job.id in names[3:55] for one in wanted):
             raise RuntimeError("the disk is full")
-        return real(session, context, job, *more, **values)
+        return real(session, context, wanted)
 
-    monkeypatch.setattr(serving, "enqueue_all", failing)
+    monkeypatch.setattr(batch, "enqueue_all", failing)
     scheduler = Scheduler(context)
     for _ in range(3):
         scheduler.step()
@@ -255,14 +255,14 @@ def test_more_failing_schedules_than_one_step_looks_at_do_not_stop_the_others(
     with context.database.session() as session:
         last = session.get_one(ScheduleRow, "job-000119")
         last.next_slot = now - timedelta(seconds=1)
-    real = serving.enqueue_all
+    real = batch.enqueue_all
 
-    def failing(session: Any, context: Any, job: Any, *more: Any, **values: Any) -> Any:
-        if job.id != "job-000119":
+    def failing(session: Any, context: Any, wanted: Any) -> Any:
+        if any(one.job.id != "job-000119" for one in wanted):
             raise RuntimeError("no")
-        return real(session, context, job, *more, **values)
+        return real(session, context, wanted)
 
-    monkeypatch.setattr(serving, "enqueue_all", failing)
+    monkeypatch.setattr(batch, "enqueue_all", failing)
     monkeypatch.setattr("perijove_hub.jobs.scheduler.ROUNDS", 1)
     scheduler = Scheduler(context)
     for _ in range(3):

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import func, make_url, select
 
 from perijove_hub.context import Context
-from perijove_hub.jobs import after
+from perijove_hub.jobs import after, batch
 from perijove_hub.jobs import scheduler as scheduler_module
 from perijove_hub.jobs.scheduler import Scheduler
 from perijove_hub.store import Database
@@ -285,6 +285,7 @@ def test_a_database_whose_clock_is_stepped_serves_no_slot_twice_and_loses_none(
         return real(session) + off
 
     monkeypatch.setattr(scheduler_module, "database_now", stepped)
+    monkeypatch.setattr(batch, "database_now", stepped)
     scheduler = Scheduler(context)
     for _ in range(40):
         off += timedelta(hours=chance.choice([-1, 1]))

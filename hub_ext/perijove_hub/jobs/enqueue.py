@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,22 @@ _INSERT = {
     .returning(RunRow)
     for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run to be added; what the fields are is said at ``enqueue``."""
+
+    job: JobRow
+    version: int
+    parameters: Mapping[str, Any]
+    trigger: str
+    requested_by: str
+    key: str | None = None
+    slot: datetime | None = None
+    priority: int | None = None
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    rerun_of: str | None = None
 
 
 def enqueue(
@@ -46,65 +63,57 @@ def enqueue(
     key already, and nothing was changed. ``priority`` is the job's when left out. When the
     group's quota is used up, the run is written down as failed, where its owner looks for it.
     """
-    found = enqueue_all(
-        session,
-        context,
-        job,
-        version,
-        {key: slot},
+    wanted = Wanted(
+        job=job,
+        version=version,
         parameters=parameters,
         trigger=trigger,
         requested_by=requested_by,
+        key=key,
+        slot=slot,
         priority=priority,
-        upstream=upstream,
+        upstream=upstream or {},
         rerun_of=rerun_of,
     )
+    found = enqueue_all(session, context, [wanted])
     return found[0] if found else None
 
 
-def enqueue_all(
-    session: Session,
-    context: Context,
-    job: JobRow,
-    version: int,
-    made_for: Mapping[str | None, datetime | None],
-    *,
-    parameters: Mapping[str, Any],
-    trigger: str,
-    requested_by: str,
-    priority: int | None = None,
-    upstream: Mapping[str, str] | None = None,
-    rerun_of: str | None = None,
-) -> list[RunRow]:
-    """Add several runs that differ only in their keys, with the slot of each, by one statement.
-
-    Returns those that are new, in no order; all else is as with ``enqueue``.
-    """
+def enqueue_all(session: Session, context: Context, wanted: Sequence[Wanted]) -> list[RunRow]:
+    """Add several runs as ``enqueue`` does, by one statement; return those that are new."""
     now = database_now(session)
-    values: dict[str, Any] = {
-        "job_id": job.id,
-        "version": version,
-        "owner": job.owner,
-        "requested_by": requested_by,
-        "trigger": trigger,
-        "priority": job.priority if priority is None else priority,
-        "upstream": dict(upstream or {}),
-        "rerun_of": rerun_of,
-        "parameters": dict(parameters),
-        "queued_at": now,
-    }
-    refusal = quota.refusal(session, context.settings, job)
-    if refusal:
-        failed, refused = RunState.failed.value, Cause.refused.value
-        values |= {"state": failed, "cause": refused, "reason": refusal, "ended_at": now}
+    jobs = {one.job.id: one.job for one in wanted}
+    refusals = {name: quota.refusal(session, context.settings, job) for name, job in jobs.items()}
     # A constraint that is violated would end the transaction on PostgreSQL.
     added = session.scalars(
         _INSERT[session.get_bind().dialect.name],
-        [{**values, "key": key, "slot": slot} for key, slot in made_for.items()],
+        [_values(one, now, refusals[one.job.id]) for one in wanted],
     ).all()
-    actor = "scheduler" if trigger in after.AUTOMATIC else requested_by
     for row in added:
-        audit.record(session, actor, "run.create", row.id, job=job.id)
-        if refusal:
+        actor = "scheduler" if row.trigger in after.AUTOMATIC else row.requested_by
+        audit.record(session, actor, "run.create", row.id, job=row.job_id)
+        if row.ended_at is not None:
             after.ended(session, row)
     return list(added)
+
+
+def _values(wanted: Wanted, now: datetime, refusal: str | None) -> dict[str, Any]:
+    job = wanted.job
+    return {
+        "job_id": job.id,
+        "version": wanted.version,
+        "owner": job.owner,
+        "requested_by": wanted.requested_by,
+        "trigger": wanted.trigger,
+        "key": wanted.key,
+        "slot": wanted.slot,
+        "priority": job.priority if wanted.priority is None else wanted.priority,
+        "upstream": dict(wanted.upstream),
+        "rerun_of": wanted.rerun_of,
+        "parameters": dict(wanted.parameters),
+        "queued_at": now,
+        "state": (RunState.failed if refusal else RunState.queued).value,
+        "cause": Cause.refused.value if refusal else None,
+        "reason": refusal,
+        "ended_at": now if refusal else None,
+    }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from perijove.types.jobs import Cause, Overlap, RunState
@@ -14,23 +16,35 @@ from perijove_hub.store.models import RunRow, ScheduleRow
 _ACTIVE = (RunState.queued.value, RunState.running.value)
 
 
-#: Most runs of a schedule that are not over: with ``queue`` one waits for the other.
-_MOST = {Overlap.skip.value: 1, Overlap.queue.value: 2, Overlap.cancel.value: 1}
+#: Most runs of a schedule that are not over, where there is a limit: with ``queue`` one waits
+#: for the other.
+MOST = {Overlap.skip.value: 1, Overlap.queue.value: 2, Overlap.cancel.value: 1}
 
 
-def room(session: Session, row: ScheduleRow) -> bool:
-    """Tell whether a run of the schedule is in no other's way; people's runs do not count."""
-    most = _MOST.get(row.overlap)
-    if most is None:
-        return True
-    return len(session.scalars(_active(row.job_id).limit(most)).all()) < most
+def active(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
+    """Count the runs by schedules that are not over, by job; people's runs do not count."""
+    rows = (
+        select(RunRow.job_id, func.count())
+        .where(
+            RunRow.job_id.in_(job_ids),
+            RunRow.state.in_(_ACTIVE),
+            RunRow.trigger.in_(after.AUTOMATIC),
+        )
+        .group_by(RunRow.job_id)
+    )
+    return {job_id: int(number) for job_id, number in session.execute(rows)}
 
 
-def make_way(session: Session, row: ScheduleRow) -> None:
-    """Cancel the runs of a schedule that are not over."""
+def make_way(session: Session, job_id: str) -> None:
+    """Cancel the runs of a job by its schedule that are not over."""
     reason = "The schedule's next run was due: it cancels the one before."
     now = database_now(session)
-    for run_id in session.scalars(_active(row.job_id)).all():
+    found = select(RunRow.id).where(
+        RunRow.job_id == job_id,
+        RunRow.state.in_(_ACTIVE),
+        RunRow.trigger.in_(after.AUTOMATIC),
+    )
+    for run_id in session.scalars(found).all():
         this = update(RunRow).where(RunRow.id == run_id)
         # Conditional, because the worker may take or end the run at this moment.
         ended = session.scalars(
@@ -76,12 +90,4 @@ def held() -> ColumnElement[bool]:
             )
             .correlate(RunRow)
         ),
-    )
-
-
-def _active(job_id: str) -> Select[str]:
-    return select(RunRow.id).where(
-        RunRow.job_id == job_id,
-        RunRow.state.in_(_ACTIVE),
-        RunRow.trigger.in_(after.AUTOMATIC),
     )

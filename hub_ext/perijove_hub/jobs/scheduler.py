@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, or_, select
-from sqlalchemy.orm import Session
 
 from perijove.types.jobs import Overlap
 from perijove_hub.context import Context
+from perijove_hub.jobs.batch import Batch
 from perijove_hub.jobs.serving import serve
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import JobRow, ScheduleRow
+from perijove_hub.store.models import ScheduleRow
 
 log = logging.getLogger(__name__)
 
@@ -74,22 +74,10 @@ class Scheduler:
     def _serve_together(self, job_ids: Sequence[str]) -> None:
         # What is changed is written once at the end, and not before every query.
         with self._context.database.session() as session, session.no_autoflush:
-            now = database_now(session)
-            rows = _locked(session, job_ids)
-            # Read at once; held so that they need not be read one by one.
-            jobs = session.scalars(select(JobRow).where(JobRow.id.in_(job_ids))).all()
-            for row in rows:
-                serve(session, self._context, row, now)
-            del jobs
-
-
-def _locked(session: Session, job_ids: Sequence[str]) -> Sequence[ScheduleRow]:
-    return session.scalars(
-        select(ScheduleRow)
-        .where(ScheduleRow.job_id.in_(job_ids))
-        .order_by(ScheduleRow.job_id)
-        .with_for_update(skip_locked=True)
-    ).all()
+            batch = Batch(session, self._context, job_ids)
+            for row in batch.rows:
+                serve(batch, row)
+            batch.write()
 
 
 def _batches(due: Sequence[ScheduleRow]) -> list[list[str]]:
