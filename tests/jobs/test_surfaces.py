@@ -75,36 +75,32 @@ def test_promote_and_run_from_a_notebook(
     assert "succeeded" in repr(magics.job("show tutorial"))
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("job run tutorial --param c=2", "Did you mean 'C'"),
-        ("job run tutorial --param C=two", "must be a number, not 'two'"),
-        ("job run tutorial --param C", "is not NAME=VALUE"),
-        ("job run nothing", "There is no job 'nothing'"),
-        ("job frobnicate", "nothing %job can do"),
-        ("job", "What of jobs?"),
-        ("promote --path nowhere.ipynb", "cannot be read: No such file"),
-        ("promote --path text.txt", "it is not JSON"),
-        ("promote No/Name --path Tutorial.ipynb", "Try 'name'"),
-        ("promote --path Tutorial.ipynb --schedule '0 0 30 2 *'", "never comes due"),
-        ("promote --path Tutorial.ipynb --visibility all", "--visibility must be"),
-        ("promote", "%promote --path NOTEBOOK.ipynb"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_line(
-    ada: Api,
-    shell: InteractiveShell,
-    capsys: pytest.CaptureFixture[str],
-    line: str,
-    message: str,
-) -> None:
+#: A line of a magic, and what is said of it.
+MISTAKES = [
+    ("job run tutorial --param c=2", "Did you mean 'C'"),
+    ("job run tutorial --param C=two", "must be a number, not 'two'"),
+    ("job run tutorial --param C", "is not NAME=VALUE"),
+    ("job run nothing", "There is no job 'nothing'"),
+    ("job frobnicate", "nothing %job can do"),
+    ("job", "What of jobs?"),
+    ("promote --path nowhere.ipynb", "cannot be read: No such file"),
+    ("promote --path text.txt", "it is not JSON"),
+    ("promote No/Name --path Tutorial.ipynb", "Try 'name'"),
+    ("promote --path Tutorial.ipynb --schedule '0 0 30 2 *'", "never comes due"),
+    ("promote --path Tutorial.ipynb --visibility all", "--visibility must be"),
+    ("promote", "%promote --path NOTEBOOK.ipynb"),
+]
+
+
+def test_what_is_wrong_is_said_in_one_line(ada: Api, shell: InteractiveShell) -> None:
     Path("text.txt").write_text("text")
     jobs.create("Tutorial.ipynb")
-    name, _, rest = line.partition(" ")
-    with pytest.raises(PerijoveError, match=re.escape(message)) as caught:
-        shell.run_line_magic(name, rest)
-    assert len("".join(caught.value._render_traceback_()).splitlines()) == 1  # type: ignore[attr-defined]
+    for line, message in MISTAKES:
+        name, _, rest = line.partition(" ")
+        with pytest.raises(PerijoveError, match=re.escape(message)) as caught:
+            shell.run_line_magic(name, rest)
+        said = "".join(caught.value._render_traceback_())  # type: ignore[attr-defined]
+        assert len(said.splitlines()) == 1
 
 
 def test_a_notebook_without_parameters_is_promoted_with_a_hint(

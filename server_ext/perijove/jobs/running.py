@@ -5,9 +5,11 @@ from __future__ import annotations
 import builtins
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from perijove.client import Client
+from perijove.exceptions import ApiError
 from perijove.following import PERIOD, until_ended
 from perijove.jobs.finding import JobError, find, last_run, once, run_path
 from perijove.types.base import Page
@@ -53,11 +55,15 @@ def wait(run_id: str, *, follow: Look = lambda run: None) -> Run:
 
 
 def list(  # noqa: A001 - the grammar's word
-    q: str = "", *, state: str | None = None, owner: str | None = None
+    q: str = "", *, state: str | None = None, owner: str | None = None, sort: str | None = None
 ) -> builtins.list[Job]:
-    """Return the jobs you may see, by name; ``state`` is their last run's."""
+    """Return the jobs you may see; ``state`` is their last run's.
+
+    ``sort`` is ``name`` (the default), ``created_at`` or ``updated_at``, downwards with a ``-``.
+    """
     with Client() as client:
-        return builtins.list(client.pages(Job, "/jobs", q=q or None, state=state, owner=owner))
+        wanted = {"q": q or None, "state": state, "owner": owner, "sort": sort}
+        return builtins.list(client.pages(Job, "/jobs", **wanted))
 
 
 def show(name: str, *, owner: str | None = None) -> Job:
@@ -68,11 +74,14 @@ def show(name: str, *, owner: str | None = None) -> Job:
 
 def names(job: Job) -> dict[str, str]:
     """Return the names, by id, of the jobs that ``job`` runs after, as far as you may see them."""
-    if job.schedule is None or not job.schedule.after:
-        return {}
-    with Client() as client:
-        seen = client.pages(Job, "/jobs")
-        return {one.id: one.name for one in seen if one.id in job.schedule.after}
+    found: dict[str, str] = {}
+    after = job.schedule.after if job.schedule else []
+    if after:
+        with Client() as client:
+            for job_id in after:
+                with suppress(ApiError):
+                    found[job_id] = client.get(Job, f"/jobs/{job_id}").name
+    return found
 
 
 def runs(

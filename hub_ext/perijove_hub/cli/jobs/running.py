@@ -53,11 +53,18 @@ def run(
 @click.command("list")
 @click.argument("words", nargs=-1)
 @click.option("--state", type=click.Choice(list(RunState)), help="State of the last run.")
+@click.option("--sort", metavar="ORDER", help="name, created_at, updated_at; downwards with '-'.")
 @OWNER
 @AS_JSON
-def list_(words: tuple[str, ...], state: str | None, owner: str | None, as_json: bool) -> None:
+def list_(
+    words: tuple[str, ...],
+    state: str | None,
+    sort: str | None,
+    owner: str | None,
+    as_json: bool,
+) -> None:
     """List the jobs you may see."""
-    found = api.list(" ".join(words), state=state, owner=owner)
+    found = api.list(" ".join(words), state=state, owner=owner, sort=sort)
     show(found, jobs_table(found), as_json=as_json)
 
 

@@ -24,7 +24,11 @@ RUN = Command(
     words=(1, 1),
     flags={"--version": int, "--priority": int, "--no-wait": bool, **OWNER},
 )
-LIST = Command("%job list [WORDS]", words=(0, None), flags={"--state": str, **OWNER})
+LIST = Command(
+    "%job list [WORDS] [--state STATE] [--sort name|created_at|updated_at]",
+    words=(0, None),
+    flags={"--state": str, "--sort": str, **OWNER},
+)
 OF_MANY = {"--backfill": str, "--sweep": str}
 SHOW = Command(
     "%job show NAME [--run ID | --backfill ID | --sweep ID]",
@@ -126,7 +130,12 @@ def shown(started: Run, *, wait: bool) -> JobRun:
 def list_(line: str) -> Listing:
     """List jobs."""
     given = LIST.parse(line)
-    found = jobs.list(" ".join(given.words), state=given["--state"], owner=given["--owner"])
+    found = jobs.list(
+        " ".join(given.words),
+        state=given["--state"],
+        owner=given["--owner"],
+        sort=given["--sort"],
+    )
     return jobs_table(found)
 
 
