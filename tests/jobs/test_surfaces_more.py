@@ -376,6 +376,9 @@ def test_an_interrupt_ends_the_looking_and_not_the_work(
         run = magics.job("run tutorial --param C=2").run
         backfill = magics.job("backfill tutorial --values C=3").backfill
         sweep = magics.job("sweep tutorial --space C=4 --metric score").sweep
+        result = CliRunner().invoke(cli, ["jobs", "rerun", "tutorial", "--run", run.id])
+    assert result.exit_code == 130
+    assert "The run goes on: perijove jobs show tutorial --run" in result.stderr
     out = capsys.readouterr().out
     assert f"tutorial: run {run.id} goes on; %job show tutorial" in out
     assert (

@@ -19,6 +19,7 @@ from perijove.magics.jobs.tables import (
 from perijove.types.jobs import ExportTo, RunState
 from perijove_hub.cli.jobs.flags import AS_JSON, OWNER, PARAMS, RUN, VERSION, WAIT, texts
 from perijove_hub.cli.jobs.printing import show
+from perijove_hub.cli.jobs.running import run_followed
 
 
 @click.command()
@@ -52,7 +53,9 @@ def rerun(
 ) -> None:
     """Do the last run of the job NAME again; --param gives the values that are to differ."""
     values = api.values(name, texts(params), owner=owner)
-    found = api.rerun(name, run=run_id, parameters=values, latest=latest, owner=owner, wait=wait)
+    found = api.rerun(name, run=run_id, parameters=values, latest=latest, owner=owner, wait=False)
+    if wait:
+        found = run_followed(found)
     show(found, run_card(found), as_json=as_json)
     if wait and found.state is not RunState.succeeded:
         sys.exit(1)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from pydantic import BaseModel
+
+from perijove.types.backfills import Backfill
+from perijove.types.jobs import Run
+from perijove.types.sweeps import Sweep
+
+T = TypeVar("T", Run, Backfill, Sweep)
 
 #: What moves a cursor or renames a window; colours (SGR) and carriage returns do no harm.
 _CONTROLS = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
@@ -37,14 +44,21 @@ def show(document: BaseModel | Sequence[BaseModel], table: object, *, as_json: b
         click.echo(safe(repr(table)))
 
 
-def progress(words: Callable[[Any], str]) -> Callable[[Any], None]:
-    """Make what prints a line to standard error whenever ``words`` of what is seen change."""
+def followed(wait: Callable[[Callable[[T], None]], T], words: Callable[[T], str], left: str) -> T:
+    """Wait for something, and tell on standard error how far it is whenever ``words`` change.
+
+    Ctrl-C ends the waiting, says ``left``, and exits with status 130.
+    """
     shown: list[str] = []
 
-    def look(seen: Any) -> None:
+    def look(seen: T) -> None:
         line = f"[{seen.state.value}] {safe(words(seen))}"
         if shown[-1:] != [line]:
             shown.append(line)
             click.echo(line, err=True)
 
-    return look
+    try:
+        return wait(look)
+    except KeyboardInterrupt:
+        click.echo(left, err=True)
+        sys.exit(130)

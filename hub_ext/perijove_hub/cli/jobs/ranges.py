@@ -29,7 +29,7 @@ from perijove_hub.cli.jobs.flags import (
     said,
     texts,
 )
-from perijove_hub.cli.jobs.printing import progress, show
+from perijove_hub.cli.jobs.printing import followed, show
 
 
 @click.command()
@@ -66,9 +66,11 @@ def backfill(
         reverse=reverse,
         dry_run=dry_run,
         owner=owner,
-        wait=wait,
-        follow=progress(backfill_progress),
+        wait=False,
     )
+    if wait and (known := made.id):
+        left = f"The backfill goes on: perijove jobs show {name} --backfill {known}"
+        made = followed(lambda look: api.wait_backfill(known, follow=look), backfill_progress, left)
     show_backfill(made, as_json=as_json)
     ended_well = (SlotState.succeeded, SlotState.skipped)
     if wait and not dry_run and any(state not in ended_well for state in made.counts):
@@ -113,9 +115,12 @@ def sweep(
         parameters=api.from_text(job.latest.parameters, texts(params)),
         version=version,
         owner=owner,
-        wait=wait,
-        follow=progress(sweep_progress),
+        wait=False,
     )
+    if wait:
+        known = made.id
+        left = f"The sweep goes on: perijove jobs show {name} --sweep {known}"
+        made = followed(lambda look: api.wait_sweep(known, follow=look), sweep_progress, left)
     show_sweep(made, as_json=as_json)
     if wait and made.best is None:
         sys.exit(1)

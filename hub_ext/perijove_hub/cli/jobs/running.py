@@ -11,9 +11,9 @@ from perijove.magics.display import Card
 from perijove.magics.jobs.report import RunReport
 from perijove.magics.jobs.tables import facts, jobs_table, parameters_table, run_card, runs_table
 from perijove.magics.jobs.words import run_progress
-from perijove.types.jobs import RunState
+from perijove.types.jobs import Run, RunState
 from perijove_hub.cli.jobs.flags import AS_JSON, OWNER, PARAMS, RUN, VERSION, WAIT, texts
-from perijove_hub.cli.jobs.printing import print_json, progress, safe, show
+from perijove_hub.cli.jobs.printing import followed, print_json, safe, show
 from perijove_hub.cli.jobs.ranges import show_backfill, show_sweep
 
 
@@ -42,12 +42,19 @@ def run(
         version=version,
         priority=priority,
         owner=owner,
-        wait=wait,
-        follow=progress(run_progress),
+        wait=False,
     )
+    if wait:
+        found = run_followed(found)
     show(found, run_card(found), as_json=as_json)
     if wait and found.state is not RunState.succeeded:
         sys.exit(1)
+
+
+def run_followed(run: Run) -> Run:
+    """Wait until a run has ended, telling how far it is."""
+    left = f"The run goes on: perijove jobs show {run.job} --run {run.id}"
+    return followed(lambda look: api.wait(run.id, follow=look), run_progress, left)
 
 
 @click.command("list")
