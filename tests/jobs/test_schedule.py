@@ -60,6 +60,34 @@ def test_every_hour_means_every_real_hour_where_the_clock_repeats_one() -> None:
     assert found == ["01 00:30-0400", "01 01:30-0400", "01 01:30-0500", "01 02:30-0500"]
 
 
+@pytest.mark.parametrize(
+    ("cron", "zone", "start", "expected"),
+    [
+        # Cases that other schedulers get wrong: a midnight and half an hour that do not exist.
+        ("0 0 * * *", "Asia/Beirut", "2026-03-28T12:00+02:00", ["29 01:00+0300", "30 00:00+0300"]),
+        (
+            "15 2 * * *",
+            "Australia/Lord_Howe",
+            "2026-10-03T12:00+10:30",
+            ["04 02:30+1100", "05 02:15+1100"],
+        ),
+        # Monday is 1, and a day of the month or of the week is enough.
+        ("0 0 * * 1-2", "UTC", "2026-11-21T00:00+00:00", ["23 00:00+0000"]),
+        ("0 0 22 * 1", "UTC", "2026-11-21T00:00+00:00", ["22 00:00+0000", "23 00:00+0000"]),
+    ],
+)
+def test_what_other_schedulers_get_wrong(
+    cron: str, zone: str, start: str, expected: list[str]
+) -> None:
+    assert walked(cron, zone, start, hours=48) == expected
+
+
+def test_quarters_of_hours_follow_real_time_where_the_clock_repeats_an_hour() -> None:
+    found = walked("*/15 1-3 * * *", "Europe/Berlin", "2026-10-24T23:59+02:00", hours=5)
+    assert len(found) == len(set(found)) == 16
+    assert [slot for slot in found if " 02:30" in slot] == ["25 02:30+0200", "25 02:30+0100"]
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     cron=st.sampled_from(["30 2 * * *", "0 0 * * *", "*/15 1-3 * * *", "5 * * * *", "0 4 * * 1"]),
