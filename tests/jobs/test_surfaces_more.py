@@ -14,7 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from perijove import following, jobs
 from perijove.exceptions import ApiError, PerijoveError
-from perijove.magics.jobs import JobMagics
+from perijove.magics.jobs import JobMagics, _folder
 from perijove.types.jobs import CatchUp, Follow, Overlap, RunState
 from perijove_hub.cli.main import cli
 from tests.fixtures.api import Api
@@ -198,12 +198,16 @@ def test_files_are_kept_with_the_notebook(
         perijove("jobs", "create", "deep/Reads.ipynb", "--input", "nothing.csv")
     with pytest.raises(PerijoveError, match="not below the notebook's folder"):
         perijove("jobs", "create", "deep/Reads.ipynb", "--input", "Tutorial.ipynb")
-    # In a notebook its folder is where the kernel began.
+    # In a notebook its folder is what the server knows, or else where the kernel began.
     path = Path("deep/Reads.ipynb")
     path.write_text(json.dumps(content | {"cells": [*content["cells"], code("%promote here")]}))
     monkeypatch.setenv("JPY_SESSION_NAME", str(path.absolute()))
     shell.run_cell("%promote here", store_history=True).raise_error()
     assert [one.path for one in jobs.show("here").latest.inputs] == ["data/rows.csv"]
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    assert _folder("RTC:deep/Reads.ipynb") == Path("deep").absolute()
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    assert _folder("gone.ipynb") == Path.cwd()
 
 
 def test_versions_are_listed_compared_and_approved(

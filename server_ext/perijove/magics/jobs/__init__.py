@@ -38,10 +38,17 @@ VERBS = {**verbs.VERBS, **history.VERBS, **ranges.VERBS, **notifying.VERBS}
 JOB = Command(f"%job {'|'.join(VERBS)} NAME [--param NAME=VALUE ...]", words=(1, None))
 
 
-def _folder() -> Path:
-    """Return where this notebook lies: where its kernel began, whatever it changed to since."""
-    started = Path(os.environ.get("JPY_SESSION_NAME", ""))
-    return started.parent if started.is_absolute() and started.parent.is_dir() else Path.cwd()
+def _folder(path: str) -> Path:
+    """Return where the notebook lies that the server, or the disk, knows as ``path``.
+
+    The server's paths begin at the home. Where it is not, the environment says where the notebook
+    was when its kernel began, which a later move does not change.
+    """
+    began = os.environ.get("JPY_SESSION_NAME", "")
+    for place in (Path.home() / path.removeprefix("RTC:"), Path(began)):
+        if place.is_absolute() and place.is_file():
+            return place.parent
+    return Path.cwd()
 
 
 class JobMagics:
@@ -69,7 +76,7 @@ class JobMagics:
             notebook,
             given.words[0] if given.words else None,
             path=here.path if here else None,
-            folder=_folder() if here else None,
+            folder=_folder(here.path) if here else None,
             **given.options,
         )
         say(made(job))
