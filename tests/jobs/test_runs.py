@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 from perijove.runner.journal import KILLED
 from perijove.runner.scrub import REMOVED
 from perijove.types.base import Visibility
 from perijove.types.jobs import Cause, Policy, Resources, Run, RunState
 from perijove_hub.jobs import queue
+from perijove_hub.jobs.executor import Executor
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.launch import Phase
 from perijove_hub.store.clock import database_now
@@ -24,7 +26,7 @@ from perijove_hub.store.models import AttemptRow, JobRow, RunRow, RunTokenRow
 from perijove_hub.worker import stop_all
 from tests.jobs.conftest import ADA, Platform
 from tests.jobs.notebooks import code, notebook
-from tests.jobs.programs import described
+from tests.jobs.programs import described, marking
 
 #: Says that it started and leaves a mark outside its folder, so that a second start shows.
 COUNTING = "open({path!r}, 'a').write('x')\nprint('started', flush=True)\nimport time\n"
@@ -208,6 +210,29 @@ def test_one_that_dies_between_record_and_clean_up_leaves_nothing_behind(
     assert platform.launcher.list() == []
 
 
+def test_a_claim_whose_answer_was_lost_is_found_again(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    monkeypatch.setattr("perijove_hub.jobs.workload.describe", described(marking(marks)))
+    run = platform.run(platform.promote())
+    real = Executor._claim
+
+    def cut(self: Executor) -> None:
+        # The transaction was committed, and the connection broke before it said so.
+        claimed = real(self)
+        assert claimed is not None and self._epochs.pop(run.id)
+        raise OperationalError("COMMIT", {}, Exception("server closed the connection"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Executor, "_claim", cut)
+        with pytest.raises(OperationalError):
+            platform.duty.tick()
+    assert platform.get(run).state is RunState.running
+    assert platform.finished(run).state is RunState.succeeded
+    assert marks.read_text().split() == [run.id]
+
+
 def test_an_old_worker_that_comes_back_changes_nothing(platform: Platform) -> None:
     job = platform.promote(notebook(code("print('up', flush=True)\nimport time; time.sleep(600)")))
     run = platform.run(job)
@@ -221,8 +246,12 @@ def test_an_old_worker_that_comes_back_changes_nothing(platform: Platform) -> No
     while platform.launcher.poll(workload_name(run.id, 1)).phase is Phase.running:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    # At once, before it would have renewed its lease and been told; and then told.
     old.tick()
     assert platform.get(run).state is before.state
+    old.lease._renew_at = 0.0
+    old.tick()
+    assert not old.lease.held and platform.get(run).state is before.state
     assert platform.finished(run).state is RunState.cancelled
 
 

@@ -93,8 +93,13 @@ class Executor:
         ours = run.worker == self._lease.worker or (run.worker is None and known)
         if not ours and (run.worker in alive or not (known or self._lease.settled)):
             return False
+        lost = not ours and not known
         with self._context.database.session() as session:
-            lost = not ours and not known
+            # Another process may serve as this worker since a moment, and have it already.
+            if not self._lease.confirmed(session):
+                return False
+            if not ours and run.worker in workers.alive(session):
+                return False
             epoch = ledger.adopt(session, run, self._lease.worker, started=lost)
         if epoch is None:
             return False
