@@ -211,6 +211,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"slots": JANUARY, "bind": {"day": "tag"}}, "bind.day", "neither"),
     ({"slots": JANUARY, "bind": {"at": "%Y-%Q"}}, "bind.at", "%Q"),
     ({"slots": JANUARY, "bind": {"n": "%Y-%m"}}, "bind.n", "whole number"),
+    ({"slots": JANUARY, "bind": {"day": "%d.%m."}}, "bind.day", "must be a date"),
     (
         {"slots": JANUARY, "bind": {"day": "date"}, "parameters": {"day": "2026-01-01"}},
         "parameters.day",
@@ -222,6 +223,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"range": Range(parameter="C")}, "range.values", "empty"),
     ({"range": Range(parameter="C", start=0)}, "range.stop", "needs 'stop'"),
     ({"range": Range(parameter="C", start=0, stop=1, step=0)}, "range.step", "nowhere"),
+    (
+        {"range": Range(parameter="day", start="2026-01-01", stop="2026-02-01", step=float("inf"))},
+        "range.step",
+        "nowhere",
+    ),
     ({"range": Range(parameter="n", start=0.5, stop=1)}, "range.start", "whole number"),
     ({"range": Range(parameter="n", start=5, stop=1)}, "range", "nothing in this range"),
     ({"range": Range(parameter="C", start=0, stop=1, step=1e-9)}, "range", "10,000"),

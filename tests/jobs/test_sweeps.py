@@ -276,6 +276,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         for name, dimension, field, words in (
             ("C", Dimension(kind=Kind.uniform, low=0), "space.C.high", "'high' is None"),
             ("C", Dimension(kind=Kind.uniform, low=1, high=1), "space.C.low", "not below"),
+            ("C", Dimension(kind=Kind.uniform, low=-1e308, high=1e308), "space.C.high", "smaller"),
             ("C", Dimension(kind=Kind.loguniform, low=0, high=1), "space.C.low", "logarithm"),
             ("C", Dimension(kind=Kind.uniform, low="nan", high=1), "space.C.low", "nan"),
             ("depth", Dimension(kind=Kind.uniform, low=0, high=1), "space.depth.kind", "int"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -36,8 +37,10 @@ def values(wanted: Range, parameter: Parameter) -> Iterator[Any]:
     if wanted.start is None or wanted.stop is None:
         missing = "start" if wanted.start is None else "stop"
         raise Invalid(f"A range needs '{missing}'.", field=f"range.{missing}", fix="Give both.")
-    if wanted.step == 0:
-        raise Invalid("A step of 0 leads nowhere.", field="range.step", fix="Take 1, or -1.")
+    if wanted.step == 0 or not math.isfinite(wanted.step):
+        raise Invalid(
+            f"A step of {wanted.step} leads nowhere.", field="range.step", fix="Take 1, or -1."
+        )
     if parameter.type in _NUMBERS:
         return _numbers(wanted, parameter)
     if parameter.type is ParameterType.date:

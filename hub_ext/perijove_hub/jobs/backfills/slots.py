@@ -108,7 +108,7 @@ def bound(
     local = slot.astimezone(ZoneInfo(timezone))
     texts = {name: _text(local, form) for name, form in bind.items()}
     try:
-        return from_text(declared, texts)
+        return check([one for one in declared if one.name in bind], from_text(declared, texts))
     except ParameterError as error:
         raise Invalid(str(error), field=f"bind.{error.name}") from None
 

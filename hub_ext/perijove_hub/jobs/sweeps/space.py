@@ -146,6 +146,12 @@ def _check_ends(field: str, dimension: Dimension) -> None:
             field=f"{field}.low",
             fix="Exchange them, or give the one value in 'parameters'.",
         )
+    if not math.isfinite(dimension.high - dimension.low):
+        raise Invalid(
+            "The difference of 'high' and 'low' is no number any more.",
+            field=f"{field}.high",
+            fix="Make the range smaller.",
+        )
     if dimension.kind is Kind.loguniform and dimension.low <= 0:
         raise Invalid(
             f"The logarithm of {dimension.low:g} is not a number.",
