@@ -167,3 +167,15 @@ def test_papermill_itself_can_use_the_engine(folder: Folder) -> None:
     output = nbformat.read(folder.path / "out.ipynb", as_version=4)
     assert output.cells[0].outputs[0].data["text/plain"] == "2"
     assert output.cells[0].metadata.papermill.status == "completed"
+
+
+def test_what_a_widget_shows_is_kept_with_its_state(folder: Folder) -> None:
+    source = "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    print('inside')\nout"
+    assert folder.run(notebook(code(source), code("print('outside')"))) == 0
+    output = folder.output
+    nbformat.validate(output)
+    shown = output.cells[0].outputs[0].data["application/vnd.jupyter.widget-view+json"]
+    state = output.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    assert state[shown["model_id"]]["state"]["outputs"][0]["text"] == "inside\n"
+    assert printed(output.cells[0]) == ""
+    assert printed(output.cells[1]) == "outside\n"

@@ -22,6 +22,7 @@ from typing import Any
 import zmq
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import KernelManager
+from jupyter_core.paths import jupyter_path
 
 from perijove.runner import prelude
 
@@ -126,9 +127,12 @@ class Kernel:
         self._last_words = b""
         # A kernel that is not there yet is tried again soon.
         self._context.setsockopt(zmq.RECONNECT_IVL, 10)
+        # By itself it would import IPython, to look into a folder nobody uses any more.
+        specs = KernelSpecManager(kernel_dirs=jupyter_path("kernels"))
         try:
             self._manager = KernelManager(
                 kernel_name=name,
+                kernel_spec_manager=specs,
                 transport="ipc",
                 ip=str(self._sockets / "k"),
                 context=self._context,
@@ -152,7 +156,7 @@ class Kernel:
             finally:
                 os.close(writing)
         except NoSuchKernel:
-            here = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
+            here = ", ".join(sorted(specs.find_kernel_specs())) or "none"
             self.close()
             raise KernelMissing(
                 f"The kernel '{name}' is not installed where jobs run. Here: {here}"
