@@ -21,7 +21,15 @@ from perijove_hub.cli.jobs.ranges import backfill, backfills, sweep, sweeps
 from perijove_hub.cli.jobs.running import cancel, list_, logs, run, show_
 
 
-@click.group()
+class InOrder(click.Group):
+    """A group that lists its commands in the order they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List them."""
+        return list(self.commands)
+
+
+@click.group(cls=InOrder)
 def jobs() -> None:
     """Promote notebooks and run them; PERIJOVE_URL and PERIJOVE_TOKEN say where and who."""
 
