@@ -493,6 +493,7 @@ def test_two_workers_that_are_killed_again_and_again_make_each_run_once(
                 assert one.stdout.readline() == "ready\n"
             while get(platform, backfill).state is BackfillState.running:
                 assert time.monotonic() < deadline, get(platform, backfill)
+                time.sleep(0.01)
                 most = max(most, get(platform, backfill).counts.get(SlotState.queued, 0))
                 end(platform.context, only=chance.randrange(1, together))
                 if kills < 2 and count(platform.context) > (kills + 1) * slots // 4:

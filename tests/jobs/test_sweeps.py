@@ -380,6 +380,7 @@ def test_two_workers_that_are_killed_begin_each_trial_once(kind: str, tmp_path: 
                 assert one.stdout.readline() == "ready\n"
             while get(platform, sweep).state is SweepState.running:
                 assert time.monotonic() < deadline, get(platform, sweep)
+                time.sleep(0.01)
                 most = max(most, get(platform, sweep).counts.get(TrialState.queued, 0))
                 end(platform.context, lambda given: float(given["depth"]), only=2)
                 if kills < 1 and count(platform.context) > size // 3:
