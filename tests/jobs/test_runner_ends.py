@@ -165,3 +165,25 @@ def test_no_path_of_this_machine_is_in_the_output(folder: Folder) -> None:
     assert not [name for name in folder.output.metadata.papermill if name.endswith("path")]
     assert "/home/ada" not in json.dumps(folder.output)
     assert os.fspath(folder.path) not in json.dumps(folder.output.metadata)
+
+
+def test_a_message_that_is_none_harms_no_other(folder: Folder) -> None:
+    source = (
+        "kernel = get_ipython().kernel\n"
+        "kinds = {'stream': {}, 'display_data': {'data': 7}, 'error': {}, 'status': {}}\n"
+        "for kind, content in kinds.items():\n"
+        "    kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent())"
+    )
+    content = notebook(code(source), code("print('after')"))
+    assert folder.run(content) == 0
+    assert "cannot be read: KeyError" in folder.log
+    assert printed(folder.output.cells[1]) == "after\n"
+
+
+def test_a_notebook_that_cannot_be_saved_is_left_as_a_journal(folder: Folder) -> None:
+    # Where the output belongs there is a folder: no disk can be filled in a test.
+    (folder.path / "output.ipynb").mkdir()
+    assert folder.run(notebook(code("print('kept')"))) == 0
+    assert "could not be saved: Is a directory" in folder.log
+    assert not (folder.path / "output.part").exists()
+    assert rebuilt(folder)["cells"][0]["outputs"][0]["text"] == "kept\n"

@@ -145,9 +145,17 @@ class Execution:
         message: Message | None = None
         for message in self._kernel.execute(cell.source, self._look, stop=not allowed):
             if message.type != "execute_reply":
-                self._outputs.take(message)
+                self._take(message)
         assert message is not None  # noqa: S101 - a reply is the last of them
         return message.content
+
+    def _take(self, message: Message) -> None:
+        try:
+            self._outputs.take(message)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # The notebook's code can send what it likes.
+            said = f"[A message of the kernel cannot be read: {type(error).__name__}]"
+            self._recorder.echo(said, end_line=True)
 
     def _judge(self, reply: dict[str, Any], cell: NotebookNode, *, last: bool) -> None:
         """Raise ``_Over`` when the run must not go on after this answer."""

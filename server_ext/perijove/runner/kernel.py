@@ -65,6 +65,14 @@ class Message:
         return self._content
 
     @property
+    def says_idle(self) -> bool:
+        """Whether it is a status that says that the kernel has nothing to do."""
+        try:
+            return bool(self.content["execution_state"] == "idle")
+        except (LookupError, TypeError, ValueError):
+            return False
+
+    @property
     def size(self) -> int:
         """Its bytes."""
         return sum(map(len, self._frames))
@@ -244,7 +252,7 @@ class Kernel:
                         continue
                     if said.type != "status":
                         yield said
-                    elif said.content.get("execution_state") == "idle":
+                    elif said.says_idle:
                         idle = True
                         break
             if self._shell in ready:

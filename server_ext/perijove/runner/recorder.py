@@ -79,9 +79,14 @@ class Recorder:
     def save(self, notebook: dict[str, Any]) -> None:
         """Write the output notebook in one step. Raises ``OSError``."""
         partial = self._output.with_suffix(".part")
-        with partial.open("w", encoding="ascii") as file:
-            file.writelines(dump(notebook, self.scrubber.clean_all))
-        partial.replace(self._output)
+        try:
+            with partial.open("w", encoding="ascii") as file:
+                file.writelines(dump(notebook, self.scrubber.clean_all))
+            partial.replace(self._output)
+        except OSError:
+            # Half a notebook helps nobody, and its room may be what is missing.
+            partial.unlink(missing_ok=True)
+            raise
 
     def _said(self, trouble: str | None) -> None:
         if trouble is not None:
