@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, or_, true
 
 from perijove.types.base import Principal, Visibility
 from perijove_hub.exceptions import Invalid, Refused
-from perijove_hub.store.models import OwnedRow
+from perijove_hub.store.models import JobRow, OwnedRow
 
 #: What a token can be allowed to do; each is a Hub scope ``custom:perijove:VERB``.
 VERBS: dict[str, str] = {
@@ -67,10 +67,15 @@ def may_see(principal: Principal, row: OwnedRow) -> bool:
 
 
 def may_change(principal: Principal, row: OwnedRow) -> bool:
-    """Tell whether ``principal`` may change or delete ``row``: its owner or an administrator."""
+    """Tell whether ``principal`` may change or delete ``row``: its owner or an administrator.
+
+    A job's owner may be a group besides.
+    """
     if principal.kind not in ("user", "run"):
         return False
-    return principal.admin or row.owner == principal.name
+    if principal.admin or row.owner == principal.name:
+        return True
+    return isinstance(row, JobRow) and row.owner_group in principal.groups
 
 
 def visible(principal: Principal, table: type[OwnedRow]) -> ColumnElement[bool]:

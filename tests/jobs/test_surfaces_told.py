@@ -56,6 +56,15 @@ def test_a_notebook_takes_no_webhook(ada: Api, shell: InteractiveShell) -> None:
         shell.run_line_magic("job", "notify tutorial --email ada@example.org --on fialed")
 
 
+def test_a_group_owns_it(ada: Api) -> None:
+    perijove("jobs", "create", "Tutorial.ipynb", "--owner-group", "research", "--retries", "2")
+    perijove("jobs", "create", "Tutorial.ipynb", "--owner-group", "research", "--retry-delay", "9")
+    job = json.loads(perijove("jobs", "show", "tutorial", "--json"))
+    assert (job["owner"], job["owner_group"], job["policy"]["retries"]) == ("ada", "research", 2)
+    with pytest.raises(ApiError, match="'risk' is not a group of yours"):
+        perijove("jobs", "edit", "tutorial", "--owner-group", "risk")
+
+
 def test_a_dag_is_written(ada: Api, shell: InteractiveShell) -> None:
     perijove("jobs", "create", "Tutorial.ipynb")
     text = perijove("jobs", "export", "tutorial", "--to", "airflow")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -15,7 +16,7 @@ from perijove_hub.context import Context
 from perijove_hub.jobs import after, quota
 from perijove_hub.store import audit
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import JobRow, RunRow
+from perijove_hub.store.models import JobRow, JobVersionRow, RunRow
 
 #: Adds a run unless its key is taken; made once, because a thousand may be due at once.
 _INSERT = {
@@ -84,10 +85,14 @@ def enqueue_all(session: Session, context: Context, wanted: Sequence[Wanted]) ->
     now = database_now(session)
     jobs = {one.job.id: one.job for one in wanted}
     refusals = {name: quota.refusal(session, context.settings, job) for name, job in jobs.items()}
+    acts_as = _promoters(session, wanted)
     # A constraint that is violated would end the transaction on PostgreSQL.
     added = session.scalars(
         _INSERT[session.get_bind().dialect.name],
-        [_values(one, now, refusals[one.job.id]) for one in wanted],
+        [
+            _values(one, acts_as[one.job.id, one.version], now, refusals[one.job.id])
+            for one in wanted
+        ],
     ).all()
     for row in added:
         actor = "scheduler" if row.trigger in after.AUTOMATIC else row.requested_by
@@ -97,12 +102,27 @@ def enqueue_all(session: Session, context: Context, wanted: Sequence[Wanted]) ->
     return list(added)
 
 
-def _values(wanted: Wanted, now: datetime, refusal: str | None) -> dict[str, Any]:
+def _promoters(session: Session, wanted: Sequence[Wanted]) -> dict[tuple[str, int], str]:
+    """Return, by job and version, who promoted it: as that user its runs act.
+
+    Of a job that a group owns every member may promote a version, and so nobody's rights are lent
+    to another's code. Other jobs have versions of their owner only.
+    """
+    found = session.execute(
+        select(JobVersionRow.job_id, JobVersionRow.version, JobVersionRow.created_by).where(
+            JobVersionRow.job_id.in_({one.job.id for one in wanted}),
+            JobVersionRow.version.in_({one.version for one in wanted}),
+        )
+    )
+    return {(row.job_id, row.version): row.created_by for row in found}
+
+
+def _values(wanted: Wanted, owner: str, now: datetime, refusal: str | None) -> dict[str, Any]:
     job = wanted.job
     return {
         "job_id": job.id,
         "version": wanted.version,
-        "owner": job.owner,
+        "owner": owner,
         "requested_by": wanted.requested_by,
         "trigger": wanted.trigger,
         "key": wanted.key,

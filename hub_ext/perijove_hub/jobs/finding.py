@@ -25,7 +25,8 @@ def find_run(session: Session, principal: Principal, run_id: str) -> tuple[RunRo
 def may_run(principal: Principal, job: JobRow) -> None:
     """Raise ``Refused`` for someone who only sees a job: its runs act with its owner's rights."""
     if not may_change(principal, job):
+        who = f"members of {job.owner_group}" if job.owner_group else job.owner
         raise Refused(
-            f"Only {job.owner} may run '{job.name}': its runs act as {job.owner}.",
+            f"Only {who} may run '{job.name}': its runs act as its owner.",
             fix="Promote a copy of the notebook to a job of your own.",
         )

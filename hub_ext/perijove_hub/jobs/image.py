@@ -13,14 +13,14 @@ from perijove_hub.store.models import JobRow, JobVersionRow
 def startable(
     session: Session, context: Context, job: JobRow, version: JobVersionRow
 ) -> images.Started | None:
-    """Return the image: still approved, and the job's owner's to see; ``None`` without Docker.
+    """Return the image: still approved, and its promoter's to see; ``None`` without Docker.
 
     Raises ``Invalid``, which names the image and what to do.
     """
     if context.topology.spawner != "docker":
         return None
     try:
-        return images.started(session, job.owner, version.image, context.settings)
+        return images.started(session, version.created_by, version.image, context.settings)
     except Invalid as error:
         raise Invalid(
             f"Version {version.version} of '{job.name}' has an image that does not start: "

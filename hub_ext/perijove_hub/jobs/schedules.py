@@ -92,8 +92,9 @@ def fits(session: Session, job: JobRow) -> None:
     """See that a job's schedule, if it has one, fits its newest version; raises ``Invalid``."""
     kept = session.get(ScheduleRow, job.id)
     if kept is not None and kept.version is None and kept.follow == Follow.latest:
-        parameters = wire.parameters(wire.latest_version(session, job.id))
-        submitted(session, job, parameters, kept.parameters, field="schedule.parameters")
+        latest = wire.latest_version(session, job.id)
+        parameters, owner = wire.parameters(latest), latest.created_by
+        submitted(session, owner, parameters, kept.parameters, field="schedule.parameters")
 
 
 def check(wanted: Schedule) -> None:
@@ -164,7 +165,8 @@ def _values(session: Session, job: JobRow, wanted: Schedule) -> dict[str, object
             # The schedule may be set before the first version is approved.
             version = wire.latest_version(session, job.id)
     declared = wire.parameters(version)
-    return submitted(session, job, declared, wanted.parameters, field="schedule.parameters")
+    owner = version.created_by
+    return submitted(session, owner, declared, wanted.parameters, field="schedule.parameters")
 
 
 def _upstream(session: Session, principal: Principal, wanted: Schedule) -> list[JobRow]:

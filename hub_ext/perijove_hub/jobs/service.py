@@ -24,7 +24,7 @@ from perijove.types.jobs import (
 from perijove_hub.access import may_change, may_see, sharing, visible
 from perijove_hub.api.paging import contains, paginate
 from perijove_hub.context import Context
-from perijove_hub.exceptions import Invalid, NotFound, Refused
+from perijove_hub.exceptions import Conflict, Invalid, NotFound, Refused
 from perijove_hub.images import service as images
 from perijove_hub.jobs import after, inputs, limits, schedules, snapshot, versions, wire
 from perijove_hub.store import audit, idempotency
@@ -66,7 +66,7 @@ def find_to_change(session: Session, principal: Principal, job_id: str) -> JobRo
     row = find(session, principal, job_id)
     if not may_change(principal, row):
         raise Refused(
-            f"'{row.name}' is {row.owner}'s job.",
+            f"'{row.name}' is {row.owner_group or row.owner}'s job.",
             fix="Promote a copy of the notebook to a job of your own, or ask its owner.",
         )
     return row
@@ -163,7 +163,7 @@ class JobService:
                 _limit(row, body.resources)
             if body.policy is not None:
                 _govern(row, body.policy)
-            _share(principal, row, body.visibility, group=body.group)
+            _share(session, principal, row, body)
             if body.schedule is not None:
                 schedules.put(session, self._context, principal, row, body.schedule)
             elif body.unschedule:
@@ -218,14 +218,12 @@ class JobService:
             done = idempotency.earlier(session, user=principal.name, key=key, body=body)
             if done is not None:
                 return wire.job(session, find(session, principal, done)), False
-            row = session.scalar(
-                select(JobRow).where(JobRow.owner == principal.name, JobRow.name == body.name)
-            )
+            row = _named(session, principal, body)
             created = row is None
             if row is None:
                 row = JobRow(owner=principal.name, name=body.name)
                 session.add(row)
-            _share(principal, row, body.visibility, group=body.group)
+            _share(session, principal, row, body)
             # What a promotion leaves open stays as it was.
             asked = body.resources.model_dump(exclude_none=True)
             _limit(row, wire.resources(row).model_copy(update=asked))
@@ -258,14 +256,53 @@ def _govern(row: JobRow, wanted: Policy) -> None:
         setattr(row, name, value)
 
 
+def _named(session: Session, principal: Principal, body: JobCreate) -> JobRow | None:
+    """Return the job that ``body`` makes a version of: the caller's own, or their group's."""
+    rows = select(JobRow).where(JobRow.name == body.name)
+    own = session.scalar(rows.where(JobRow.owner == principal.name))
+    if own is not None or body.owner_group not in principal.groups:
+        return own
+    return session.scalar(rows.where(JobRow.owner_group == body.owner_group))
+
+
 def _share(
-    principal: Principal, row: JobRow, visibility: Visibility | None, *, group: str | None
+    session: Session, principal: Principal, row: JobRow, body: JobCreate | JobUpdate
 ) -> None:
-    """Change who may see ``row``; nulls leave it as it is, or private when it is new."""
+    """Change who sees and owns ``row``; nulls leave it as it is, or private when it is new."""
+    visibility, group = body.visibility, body.group
+    if body.owner_group is not None:
+        if visibility not in (None, Visibility.group) or group not in (None, body.owner_group):
+            raise Invalid(
+                f"Who owns it sees it: '{body.owner_group}' is to own it.",
+                field="owner_group",
+                fix="Leave 'visibility' and 'group' out, or the group that owns it.",
+            )
+        visibility, group = Visibility.group, body.owner_group
     if visibility is None and group is None:
         row.visibility = row.visibility or Visibility.private.value
         return
-    row.visibility, row.group = sharing(principal, visibility or Visibility.group, group)
+    try:
+        row.visibility, row.group = sharing(principal, visibility or Visibility.group, group)
+    except Invalid as error:
+        field = "owner_group" if body.owner_group is not None else error.field
+        raise Invalid(error.detail, field=field, fix=error.fix) from None
+    if body.owner_group is not None:
+        _check_name(session, row, body.owner_group)
+    # Nobody owns what they do not see.
+    row.owner_group = row.group if body.owner_group is not None else None
+
+
+def _check_name(session: Session, row: JobRow, group: str) -> None:
+    with session.no_autoflush:
+        theirs = session.scalar(
+            select(JobRow).where(JobRow.owner_group == group, JobRow.name == row.name)
+        )
+    if theirs is not None and theirs is not row:
+        raise Conflict(
+            f"'{group}' has a job '{row.name}' already, which {theirs.owner} made.",
+            field="owner_group",
+            fix="Promote a version of that one, or give yours another name.",
+        )
 
 
 def _in_state(rows: Select[JobRow], state: RunState) -> Select[JobRow]:

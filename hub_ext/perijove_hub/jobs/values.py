@@ -12,7 +12,6 @@ from perijove.runner.values import check
 from perijove.types.jobs import Parameter
 from perijove_hub.exceptions import Invalid
 from perijove_hub.secrets import values as secrets
-from perijove_hub.store.models import JobRow
 
 
 def checked(
@@ -27,16 +26,16 @@ def checked(
 
 def submitted(
     session: Session,
-    job: JobRow,
+    owner: str,
     parameters: Sequence[Parameter],
     given: Mapping[str, Any],
     *,
     field: str = "parameters",
 ) -> dict[str, Any]:
-    """Return the checked values of a run of ``job``, whose owner has the secrets they name.
+    """Return the checked values of a run that acts as ``owner``, who has the secrets they name.
 
     Raises ``Invalid`` as ``checked`` does.
     """
     values = checked(parameters, given, field=field)
-    secrets.check(session, job.owner, secrets.named(parameters, values), field=field)
+    secrets.check(session, owner, secrets.named(parameters, values), field=field)
     return values

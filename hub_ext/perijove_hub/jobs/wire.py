@@ -237,6 +237,7 @@ def _job(
         id=row.id,
         name=row.name,
         owner=row.owner,
+        owner_group=row.owner_group,
         group=row.group,
         visibility=Visibility(row.visibility),
         created_at=row.created_at,

@@ -2941,6 +2941,11 @@ export interface components {
              */
             owner: string;
             /**
+             * Owner Group
+             * @description The group whose members own it as well as ``owner``.
+             */
+            owner_group?: string | null;
+            /**
              * @default {
              *       "priority": 0,
              *       "retries": 0,
@@ -2991,6 +2996,12 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
+             * Owner Group
+             * @description A group of the caller's that is to own the job with them: its members see, run, change and
+             *     promote it, and a run acts as who promoted its version. Null leaves it as it is.
+             */
+            owner_group?: string | null;
+            /**
              * Path
              * @description Where it lay in the owner's home, for people; never opened.
              * @default
@@ -3030,6 +3041,11 @@ export interface components {
         JobUpdate: {
             /** Group */
             group?: string | null;
+            /**
+             * Owner Group
+             * @description A group of the caller's that is to own it as well.
+             */
+            owner_group?: string | null;
             policy?: components["schemas"]["Policy"] | null;
             resources?: components["schemas"]["Resources"] | null;
             schedule?: components["schemas"]["Schedule"] | null;
@@ -3038,6 +3054,7 @@ export interface components {
              * @default false
              */
             unschedule: boolean;
+            /** @description Another than ``group`` takes the job from the group that owns it. */
             visibility?: components["schemas"]["Visibility"] | null;
         };
         /**

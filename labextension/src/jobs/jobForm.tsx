@@ -44,6 +44,7 @@ export async function editJob(perijove: IPerijove, job: Job): Promise<Job | null
     names: [
       'version',
       'visibility',
+      'owner_group',
       'group',
       ...SCHEDULE_NAMES,
       ...LIMIT_NAMES,
@@ -78,6 +79,7 @@ export async function editJob(perijove: IPerijove, job: Job): Promise<Job | null
         <SharingField
           value={value.sharing}
           groups={caller.groups}
+          owning
           problem={problem}
           onChange={sharing => onChange({ sharing })}
         />

@@ -70,8 +70,11 @@ function JobDetail({ job, caller, onChange, onDelete }: IDetailProps): ReactElem
     setRefusal(undefined);
     change.then(onChange, (error: unknown) => setRefusal(asProblem(error)));
   };
-  // The API lets only these run and change it: its runs act as its owner.
-  const mine = caller.admin || job.owner === caller.name;
+  // The API lets only these run and change it.
+  const mine =
+    caller.admin ||
+    job.owner === caller.name ||
+    (!!job.owner_group && caller.groups.includes(job.owner_group));
   return (
     <PageFrame
       kind={trans.__('Job')}

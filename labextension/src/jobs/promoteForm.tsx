@@ -77,6 +77,7 @@ export async function promoteNotebook(
       'inputs',
       'version',
       'visibility',
+      'owner_group',
       'group',
       ...SCHEDULE_NAMES,
       ...LIMIT_NAMES,
@@ -229,6 +230,7 @@ function PromoteFields({
       <SharingField
         value={value.sharing}
         groups={caller.groups}
+        owning
         problem={problem}
         onChange={sharing => onChange({ sharing })}
       />

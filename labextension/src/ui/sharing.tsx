@@ -10,13 +10,18 @@ import { Field } from './form';
 export interface ISharing {
   visibility: Visibility | null;
   group: string | null;
+  /** A group that is to own it as well; jobs only. */
+  owner_group?: string | null;
 }
 
 /** Say with whom something is shared. */
 export function sharedWith(
-  sharing: { visibility: Visibility; group?: string | null },
+  sharing: { visibility: Visibility; group?: string | null; owner_group?: string | null },
   trans: TranslationBundle
 ): string {
+  if (sharing.owner_group) {
+    return trans.__('owned with %1', sharing.owner_group);
+  }
   switch (sharing.visibility) {
     case 'everyone':
       return trans.__('shared with everyone');
@@ -31,19 +36,23 @@ export function sharedWith(
 export function SharingField({
   value,
   groups,
+  owning = false,
   problem,
   onChange
 }: {
   value: ISharing;
   /** The caller's groups. */
   groups: string[];
+  /** Whether a group may own it. */
+  owning?: boolean;
   problem?: IProblem;
   onChange: (sharing: ISharing) => void;
 }): ReactElement {
   const { trans } = usePerijove();
-  const chosen =
+  const seen =
     value.visibility === 'group' ? `group:${value.group ?? ''}` : (value.visibility ?? '');
-  const name = problem?.field === 'group' ? 'group' : 'visibility';
+  const chosen = value.owner_group ? `owner:${value.owner_group}` : seen;
+  const name = ['group', 'owner_group'].find(one => one === problem?.field) ?? 'visibility';
   return (
     <Field name={name} label={trans.__('Who may see it')} problem={problem}>
       {attributes => (
@@ -53,10 +62,14 @@ export function SharingField({
           value={chosen}
           onChange={({ target }) => {
             const [visibility, group] = target.value.split(/:(.*)/s);
-            onChange({
-              visibility: (visibility || null) as ISharing['visibility'],
-              group: group ?? null
-            });
+            onChange(
+              visibility === 'owner'
+                ? { visibility: null, group: null, owner_group: group }
+                : {
+                    visibility: (visibility || null) as ISharing['visibility'],
+                    group: group ?? null
+                  }
+            );
           }}
         >
           <option value="">{trans.__('As before; at first only me')}</option>
@@ -67,6 +80,12 @@ export function SharingField({
             </option>
           ))}
           <option value="everyone">{trans.__('Everyone')}</option>
+          {owning &&
+            groups.map(group => (
+              <option key={group} value={`owner:${group}`}>
+                {trans.__('Group %1, which owns it with me', group)}
+              </option>
+            ))}
         </select>
       )}
     </Field>

@@ -18,6 +18,7 @@ def edit(
     unschedule: bool = False,
     visibility: str | None = None,
     group: str | None = None,
+    owner_group: str | None = None,
     **settings: Unpack[Settings],
 ) -> Job:
     """Change a job's ``settings``; what is left out stays as it is.
@@ -35,6 +36,7 @@ def edit(
             policy=policy_of(settings, current=job.policy),
             visibility=Visibility(visibility) if visibility else None,
             group=group,
+            owner_group=owner_group,
         )
         if body == JobUpdate():
             raise JobError(f"There is nothing to change of '{name}': say what, as --retries 2.")

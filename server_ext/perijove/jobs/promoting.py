@@ -39,6 +39,7 @@ def create(
     path: str | None = None,
     visibility: str | None = None,
     group: str | None = None,
+    owner_group: str | None = None,
     image: str | None = None,
     folder: Path | None = None,
     inputs: str = AUTO,
@@ -52,8 +53,9 @@ def create(
     this runs in. ``inputs="auto"`` keeps the files in the notebook's ``folder`` with it that it
     probably reads, ``"none"`` does not; ``input`` names more. ``settings`` are those of
     ``Settings``, such as ``schedule="0 6 * * 1-5"``, ``every="6h"`` or ``retries=2``;
-    ``parameters`` are the values of scheduled runs. Of a job
-    that is there already, what is left out stays as it was.
+    ``parameters`` are the values of scheduled runs. Members of ``owner_group`` own the job as
+    well: they run, change and promote it. Of a job that is there already, what is left out stays
+    as it was.
     """
     content, found = _load(notebook)
     path = path or found
@@ -75,9 +77,11 @@ def create(
             inputs=gather(content, folder, inputs=inputs, files=input),
             schedule=schedule_of(settings, ids=lambda names: ids(client, names)),
             resources=resources_of(settings) or Resources(),
-            policy=policy_of(settings) and policy_of(settings, current=_policy(client, name)),
+            policy=policy_of(settings)
+            and policy_of(settings, current=_policy(client, name, owner_group)),
             visibility=Visibility(visibility) if visibility else None,
             group=group,
+            owner_group=owner_group,
             image=image or here(),
         )
         return once(client, Job, "/jobs", body)
@@ -101,11 +105,13 @@ def name_for(path: str) -> str:
     return name or "notebook"
 
 
-def _policy(client: Client, name: str) -> Policy | None:
-    """Return the policy of the caller's job of this name, if there is one."""
+def _policy(client: Client, name: str, group: str | None) -> Policy | None:
+    """Return the policy of the caller's, or their group's, job of this name, if there is one."""
     me = client.get(Principal, "/whoami").name
-    found = client.get(Page[Job], "/jobs", name=name, owner=me).items
-    return found[0].policy if found else None
+    found = client.get(Page[Job], "/jobs", name=name).items
+    own = [job for job in found if job.owner == me]
+    theirs = [job for job in found if group is not None and job.owner_group == group]
+    return next((job.policy for job in own + theirs), None)
 
 
 def _load(notebook: Notebook) -> tuple[dict[str, Any], str | None]:

@@ -116,6 +116,7 @@ SHARING = [
         "visibility", "Who sees it: private, group, everyone.", one_of(Visibility), "VISIBILITY"
     ),
     Option("group", "The group, with --visibility group.", metavar="GROUP"),
+    Option("owner_group", "A group of yours that is to own it with you.", metavar="GROUP"),
 ]
 
 _BY_NAME = {one.name: one for one in [*SCHEDULE, *RESOURCES, *POLICY]}

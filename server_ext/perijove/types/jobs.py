@@ -203,6 +203,9 @@ class JobCreate(Wire):
     visibility: Visibility | None = None
     """Null for private, or, with a new version, for what the job has."""
     group: str | None = None
+    owner_group: str | None = Field(default=None, max_length=255)
+    """A group of the caller's that is to own the job with them: its members see, run, change and
+    promote it, and a run acts as who promoted its version. Null leaves it as it is."""
     image: Reference | None = None
     """The image the notebook ran in, for its runs; null for the platform's default."""
 
@@ -215,7 +218,10 @@ class JobUpdate(Wire):
     resources: Resources | None = None
     policy: Policy | None = None
     visibility: Visibility | None = None
+    """Another than ``group`` takes the job from the group that owns it."""
     group: str | None = None
+    owner_group: str | None = Field(default=None, max_length=255)
+    """A group of the caller's that is to own it as well."""
 
 
 class JobVersion(Wire):
@@ -395,6 +401,8 @@ class Job(Owned):
 
     id: str
     name: Name
+    owner_group: str | None = None
+    """The group whose members own it as well as ``owner``."""
     latest: JobVersion
     schedule: ScheduleState | None = None
     resources: Resources = Resources()

@@ -154,7 +154,7 @@ class BackfillService:
         version = versions.followed(session, job.id, version=body.version, follow=Follow.latest)
         declared = wire.parameters(version)
         planned = plan(session, job, declared, body)
-        secrets.check(session, job.owner, secrets.named(declared, body.parameters))
+        secrets.check(session, version.created_by, secrets.named(declared, body.parameters))
         image.startable(session, self._context, job, version)
         if body.slots is not None:
             timezone = slots.zone_of(body.slots, session.get(ScheduleRow, job.id))

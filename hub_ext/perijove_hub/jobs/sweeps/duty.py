@@ -70,7 +70,7 @@ class SweepDuty:
             kept = session.scalar(select(SweepRow.tracking_run_id).where(SweepRow.id == sweep_id))
         if run_id and kept != run_id:
             with suppress(PerijoveError):
-                tracking.discard(self._context, job, run_id)
+                tracking.discard(self._context, row, job, run_id)
 
     def _step(self, sweep_id: str) -> bool:
         """Begin one trial, or end the sweep; false when there is nothing to do now."""

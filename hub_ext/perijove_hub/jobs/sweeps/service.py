@@ -117,7 +117,7 @@ class SweepService:
             version = versions.followed(session, job.id, version=body.version, follow=Follow.latest)
             declared = wire.parameters(version)
             checked = space.check(body, declared)
-            secrets.check(session, job.owner, secrets.named(declared, checked.parameters))
+            secrets.check(session, version.created_by, secrets.named(declared, checked.parameters))
             image.startable(session, self._context, job, version)
             experiment = body.experiment or self._experiment(version) or job.name
             spec = checked.model_copy(update={"experiment": experiment})

@@ -16,7 +16,7 @@ from perijove.types.sweeps import SweepCreate, SweepTrial
 from perijove_hub.context import Context
 from perijove_hub.identity import issue_run_token, revoke_run_tokens
 from perijove_hub.jobs.owners import is_user
-from perijove_hub.store.models import JobRow, SweepRow, new_id, utcnow
+from perijove_hub.store.models import JobRow, JobVersionRow, SweepRow, new_id, utcnow
 
 #: Seconds MLflow has for an answer; other sweeps wait meanwhile.
 _PATIENCE = 5.0
@@ -27,11 +27,12 @@ def begin(context: Context, row: SweepRow, job: JobRow, asked: SweepCreate) -> t
 
     A worker that died after making it finds it again by its key.
     """
+    owner = _owner(context, row, job)
     # Also notes the owner's groups, which say in whose workspace their runs are.
-    if not is_user(context, job.owner):
-        return "", f"{job.owner} is no longer a user of the Hub, so MLflow has no run of the sweep."
+    if not is_user(context, owner):
+        return "", f"{owner} is no longer a user of the Hub, so MLflow has no run of the sweep."
     try:
-        with _api(context, job.owner) as api:
+        with _api(context, owner) as api:
             experiment = api.experiment(asked.experiment or job.name)
             found = api.find_run(experiment, f"sweep-{row.id}")
             if found is None:
@@ -56,7 +57,7 @@ def end(context: Context, row: SweepRow, job: JobRow, best: SweepTrial | None) -
     if row.tracking_run_id is None:
         return
     asked = SweepCreate.model_validate(row.spec)
-    with _api(context, job.owner) as api:
+    with _api(context, _owner(context, row, job)) as api:
         if best is not None and best.value is not None:
             value = {"key": asked.metric, "value": best.value, "timestamp": _now(), "step": 0}
             values = best.parameters.items()
@@ -69,10 +70,15 @@ def end(context: Context, row: SweepRow, job: JobRow, best: SweepTrial | None) -
         api.end_run(row.tracking_run_id, status=status, ended=_now())
 
 
-def discard(context: Context, job: JobRow, run_id: str) -> None:
+def discard(context: Context, row: SweepRow, job: JobRow, run_id: str) -> None:
     """End a run that another worker was faster to make. Raises ``PerijoveError``."""
-    with _api(context, job.owner) as api:
+    with _api(context, _owner(context, row, job)) as api:
         api.end_run(run_id, status="KILLED", ended=_now())
+
+
+def _owner(context: Context, row: SweepRow, job: JobRow) -> str:
+    with context.database.reading() as session:
+        return session.get_one(JobVersionRow, (job.id, row.version)).created_by
 
 
 @contextmanager

@@ -25,10 +25,15 @@ class JobRow(OwnedRow, Base):
     """A promoted notebook."""
 
     __tablename__ = "jobs"
-    __table_args__ = (UniqueConstraint("owner", "name"),)
+    __table_args__ = (
+        UniqueConstraint("owner", "name"),
+        Index("uq_jobs_owner_group_name", "owner_group", "name", unique=True),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     name: Mapped[str]
+    owner_group: Mapped[str | None]
+    """A group whose members own the job as well; its runs act as who promoted their version."""
     memory_mb: Mapped[int | None]
     timeout_s: Mapped[int | None]
     cell_timeout_s: Mapped[int | None]

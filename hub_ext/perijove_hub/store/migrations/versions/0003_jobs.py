@@ -206,6 +206,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('retry_backoff', sa.Float(), server_default='2', nullable=False))
         batch_op.add_column(sa.Column('keep_days', sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column('keep_failed_days', sa.Integer(), nullable=True))
+        batch_op.add_column(sa.Column('owner_group', sa.String(length=255), nullable=True))
+        batch_op.create_index('uq_jobs_owner_group_name', ['owner_group', 'name'], unique=True)
 
     with op.batch_alter_table('runs', schema=None) as batch_op:
         batch_op.add_column(sa.Column('key', sa.String(length=255), nullable=True))
