@@ -123,6 +123,8 @@ def test_a_run_started_from_the_panel_shows_its_output_notebook_without_scripts(
     expect(run).to_contain_text("succeeded", timeout=3 * PATIENCE)
     frame = run.locator("iframe")
     expect(frame).to_have_attribute("sandbox", "")
+    # It loads when it is looked at.
+    frame.scroll_into_view_if_needed()
     output = frame.content_frame
     expect(output.get_by_text("C = 3")).to_be_visible()
     screenshot(page, "walk-9-run")
