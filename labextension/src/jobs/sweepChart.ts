@@ -89,7 +89,9 @@ export function parallel(
     type: 'quantitative',
     title: sweep.metric,
     // Blue is good and grey is not, in light and dark.
-    scale: { range: sweep.goal === 'min' ? [theme.brand, theme.quiet] : [theme.quiet, theme.brand] },
+    scale: {
+      range: sweep.goal === 'min' ? [theme.brand, theme.quiet] : [theme.quiet, theme.brand]
+    },
     legend: { orient: 'right' }
   };
   return {
