@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import docker
 import pytest
@@ -36,6 +37,34 @@ def page(browser: BrowserContext, product: Product) -> Iterator[Page]:
     yield page
     with product.client("admin") as client:
         client.delete("/hub/api/users/admin/server")
+
+
+@pytest.fixture
+def held(product: Product) -> Iterator[Callable[[], None]]:
+    """Keep admin's next workspace from answering until this is called.
+
+    By itself it answers within a second, and nobody sees the steps of its start.
+    """
+    engine, go_on = docker.from_env(), threading.Event()
+    starts = engine.events(decode=True, filters={"event": "start", "label": "perijove.user=admin"})
+
+    def hold() -> None:
+        for event in starts:
+            container = engine.containers.get(event["id"])
+            container.pause()
+            go_on.wait()
+            # It may be gone.
+            with contextlib.suppress(docker.errors.APIError):
+                container.unpause()
+            return
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    yield go_on.set
+    go_on.set()
+    starts.close()
+    thread.join()
+    engine.close()
 
 
 @pytest.fixture
@@ -75,7 +104,9 @@ def card(page: Page, field: str, name: str) -> Locator:
     return page.locator(f"label.pj-card:has(input[name={field}][value={name}])")
 
 
-def test_home_starts_the_default_in_one_click_and_shows_the_steps(page: Page) -> None:
+def test_home_starts_the_default_in_one_click_and_shows_the_steps(
+    page: Page, held: Callable[[], None]
+) -> None:
     expect(page.locator(".pj-profile")).to_contain_text("cpu · small · JupyterLab")
     assert page.evaluate("document.activeElement.id") == "start"
     page.keyboard.press("Enter")
@@ -86,6 +117,7 @@ def test_home_starts_the_default_in_one_click_and_shows_the_steps(page: Page) ->
     expect(steps).to_have_text(["In line", "Home", "Container", "Server"])
     expect(page.locator("#pj-progress .pj-now")).to_have_text("Server", timeout=PATIENCE)
     screenshot(page, "start-pending")
+    held()
     page.wait_for_url(re.compile("/user/admin/lab"), timeout=2 * PATIENCE)
     page.goto(page.url.split("/user/")[0] + "/hub/home")
     expect(page.locator("h1")).to_have_text("Your workspace is running")
@@ -146,10 +178,14 @@ def test_what_is_chosen_starts_opens_and_is_remembered(page: Page, context: Cont
     expect(page.locator(".pj-profile")).to_contain_text("cpu · medium · Terminal")
 
 
-def test_cancel_leaves_and_the_last_choice_waits_for_one_click(page: Page) -> None:
+def test_cancel_leaves_and_the_last_choice_waits_for_one_click(
+    page: Page, held: Callable[[], None]
+) -> None:
     page.locator("#start").click()
     page.wait_for_url("**/hub/spawn-pending/**")
+    expect(page.locator("#pj-progress .pj-now")).to_have_text("Server", timeout=PATIENCE)
     page.locator("#stop-server-btn").click()
+    held()
     page.wait_for_url("**/hub/home", timeout=PATIENCE)
     expect(page.locator("#start")).to_have_text("Start")
 
