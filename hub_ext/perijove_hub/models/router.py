@@ -74,9 +74,11 @@ class Routes:
     async def refresh(self) -> None:
         """Read the table now; raises ``Unavailable`` when there never was one to keep."""
         async with self._reading:
+            # What was made while it was read may not be in it.
+            began = time.monotonic()
             try:
                 self._table = await run_in_threadpool(self._read)
-                self._read_at = time.monotonic()
+                self._read_at = began
                 self._failing = False
             except SQLAlchemyError as error:
                 if not self._failing:
