@@ -147,9 +147,9 @@ def due(api: httpx.Client, runs: int) -> list[float]:
             # Seldom, so that asking costs the runs nothing.
             time.sleep(2)
         found = _ended(api, made["id"])
+        return [_first_cell(api, run["id"]) - _instant(run["slot"]) for run in found]
     finally:
         api.delete(f"jobs/{made['id']}")
-    return [_first_cell(api, run["id"]) - _instant(run["slot"]) for run in found]
 
 
 def _ended(api: httpx.Client, job_id: str) -> list[dict[str, Any]]:
