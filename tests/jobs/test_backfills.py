@@ -441,16 +441,17 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from perijove_hub.context import Context
-from perijove_hub.jobs.backfills.duty import BackfillDuty
+from perijove_hub.jobs.{noun}s.duty import {duty}
 from perijove_hub.paths import DataDir
 from perijove_hub.settings import Settings, StoreSettings
 settings = Settings(store=StoreSettings(database=sys.argv[2] or None))
-duty = BackfillDuty(Context(settings, DataDir.open(Path(sys.argv[1]))))
+duty = {duty}(Context(settings, DataDir.open(Path(sys.argv[1]))))
 print("ready", flush=True)
 while True:
     duty.tick()
     time.sleep(0.002)
 """
+SCRIPT = WORKER.format(noun="backfill", duty="BackfillDuty")
 
 
 @contextmanager
@@ -481,7 +482,7 @@ def test_two_workers_that_are_killed_again_and_again_make_each_run_once(
         )
 
         def worker() -> subprocess.Popen[str]:
-            command = [sys.executable, "-c", WORKER, str(platform.context.data.root), url]
+            command = [sys.executable, "-c", SCRIPT, str(platform.context.data.root), url]
             return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
         workers = [worker(), worker()]

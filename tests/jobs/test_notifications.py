@@ -27,6 +27,7 @@ from perijove_hub.jobs import ledger
 from perijove_hub.jobs.notifications.addresses import Refusal, resolve, split
 from perijove_hub.jobs.notifications.duty import NotificationDuty
 from perijove_hub.jobs.notifications.service import NotificationService
+from perijove_hub.secrets.sealing import Sealer
 from perijove_hub.settings import NotificationSettings, SmtpSettings
 from perijove_hub.store.models import AuditRow, DeliveryRow, NotificationRow, RunRow, utcnow
 from tests.fixtures.processes import free_port
@@ -179,6 +180,26 @@ def test_a_message_is_given_up_after_six_attempts(
     assert len(receiver.got) == 6
     with platform.context.database.reading() as session:
         assert session.scalars(select(DeliveryRow.state)).all() == ["given up"]
+
+
+def test_a_fault_of_ours_counts_as_an_attempt(
+    platform: Platform, receiver: Receiver, told: Callable[..., Notification]
+) -> None:
+    job = platform.promote()
+    order = told(job, receiver.url)
+    with platform.context.database.session() as session:
+        broken = Sealer(platform.context.data).seal("whsec_x", owner="ada", name=order.id)
+        session.execute(update(NotificationRow).values(signing_key=broken))
+    end(platform, job, FAILED)
+    for _ in range(8):
+        NotificationDuty(platform.context).tick()
+        with platform.context.database.session() as session:
+            session.execute(update(DeliveryRow).values(next_at=utcnow() - timedelta(seconds=1)))
+    with platform.context.database.reading() as session:
+        assert session.scalars(select(DeliveryRow.state)).all() == ["given up"]
+        assert "could not be sent" in (
+            session.scalars(select(NotificationRow)).one().last_error or ""
+        )
 
 
 def test_two_workers_send_a_message_once(

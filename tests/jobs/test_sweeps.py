@@ -35,7 +35,7 @@ from perijove_hub.jobs.sweeps.service import SweepService
 from perijove_hub.store.models import RunRow, SweepRow, TrialRow, utcnow
 from tests.jobs.conftest import ADA, BOB, GRACE, Platform
 from tests.jobs.notebooks import code, notebook
-from tests.jobs.test_backfills import on
+from tests.jobs.test_backfills import WORKER, on
 
 FIT = notebook(
     code(
@@ -344,20 +344,7 @@ def test_without_mlflow_it_goes_on_and_says_so(platform: Platform, job: Job) -> 
     assert count(platform.context) == 2
 
 
-WORKER = """
-import sys, time
-from pathlib import Path
-from perijove_hub.context import Context
-from perijove_hub.jobs.sweeps.duty import SweepDuty
-from perijove_hub.paths import DataDir
-from perijove_hub.settings import Settings, StoreSettings
-settings = Settings(store=StoreSettings(database=sys.argv[2] or None))
-duty = SweepDuty(Context(settings, DataDir.open(Path(sys.argv[1]))))
-print("ready", flush=True)
-while True:
-    duty.tick()
-    time.sleep(0.002)
-"""
+SCRIPT = WORKER.format(noun="sweep", duty="SweepDuty")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -369,7 +356,7 @@ def test_two_workers_that_are_killed_begin_each_trial_once(kind: str, tmp_path: 
         sweep = ask(platform, job, **asked)
 
         def worker() -> subprocess.Popen[str]:
-            command = [sys.executable, "-c", WORKER, str(platform.context.data.root), url]
+            command = [sys.executable, "-c", SCRIPT, str(platform.context.data.root), url]
             return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
         workers, chance, kills, most = [worker(), worker()], random.Random(3), 0, 0

@@ -12,15 +12,13 @@ from sqlalchemy.orm import Session
 from perijove.types.base import Principal
 from perijove.types.jobs import AfterRule, RunState
 from perijove_hub.access import may_see
+from perijove_hub.jobs.kinds import FAILED, MANY
 from perijove_hub.jobs.notifications import outbox
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import JobRow, PrincipalRow, RunRow, ScheduleRow, UpstreamRow
 
 #: Triggers of runs that a schedule makes, in whose name no person asked.
 AUTOMATIC = ("schedule", "after", "dataset")
-
-_MANY = ("backfill", "sweep")
-_FAILED = (RunState.failed.value, RunState.lost.value)
 
 
 def ended(session: Session, run: RunRow) -> None:
@@ -30,7 +28,7 @@ def ended(session: Session, run: RunRow) -> None:
     then looks at those jobs. The many runs of backfills and sweeps are followed by none.
     """
     outbox.ended(session, run)
-    if run.trigger in _MANY:
+    if run.trigger in MANY:
         return
     session.flush()
     # The schedule is locked before its rows, as the scheduler does it, and always in the same
@@ -94,7 +92,7 @@ def judge(session: Session, schedule: ScheduleRow) -> Verdict:
     served = [
         (row, job.name, run.id)
         for row, job, run in found
-        if run is not None and (not failing or run.state in _FAILED)
+        if run is not None and (not failing or run.state in FAILED)
     ]
     _forget(row for row, _, _ in served)
     return Verdict({name: run_id for _, name, run_id in served}, {})
@@ -106,7 +104,7 @@ def fits(rule: str, states: Mapping[str, str]) -> bool | None:
     Where not every upstream has ended one, its state is ``""``; ``None`` means to wait for more.
     A run that a person cancelled is neither a success nor a failure.
     """
-    if rule == AfterRule.any_failure and any(state in _FAILED for state in states.values()):
+    if rule == AfterRule.any_failure and any(state in FAILED for state in states.values()):
         return True
     if not all(states.values()):
         return None

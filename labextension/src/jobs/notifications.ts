@@ -1,5 +1,5 @@
 import type { IApi } from '../api/requests';
-import type { IPage, Lineage, Notification, NotificationCreate } from '../api/types';
+import type { IPage, Notification, NotificationCreate } from '../api/types';
 
 /** More than a job can have. */
 const ALL = 50;
@@ -39,11 +39,5 @@ export async function deleteNotification(api: IApi, id: string): Promise<void> {
     api.client.DELETE('/notifications/{notification_id}', {
       params: { path: { notification_id: id } }
     })
-  );
-}
-
-export function getLineage(api: IApi, runId: string): Promise<Lineage> {
-  return api.answer(
-    api.client.GET('/runs/{run_id}/lineage', { params: { path: { run_id: runId } } })
   );
 }

@@ -4,8 +4,8 @@ import type { Lineage, Run } from '../api/types';
 import { usePerijove } from '../ui/context';
 import { Facts, Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
-import { getLineage } from './notifications';
 import { hasEnded } from './runState';
+import { getLineage } from './watching';
 
 /** What a run read and recorded, and the runs before and after it; nothing when there is none. */
 export function RunLineage({ run }: { run: Run }): ReactElement | null {

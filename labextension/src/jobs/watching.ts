@@ -4,6 +4,7 @@ import type {
   CellTimes,
   Comparison,
   JobVersion,
+  Lineage,
   LogChunk,
   Run,
   RunAgain,
@@ -80,4 +81,10 @@ export async function getVersion(api: IApi, run: Run): Promise<JobVersion | unde
     })
   );
   return items.find(({ version }) => version === run.version);
+}
+
+export function getLineage(api: IApi, runId: string): Promise<Lineage> {
+  return api.answer(
+    api.client.GET('/runs/{run_id}/lineage', { params: { path: { run_id: runId } } })
+  );
 }

@@ -68,9 +68,7 @@ class ActivityReporter:
         """Report once. Raises ``httpx.HTTPError`` or ``ValueError`` for a strange answer."""
         report = ActivityReport(
             server=self._name,
-            busy=[*_busy_kernels(self._server, await self._paths()), *_terminals(self._server)][
-                :100
-            ],
+            busy=self._busy(await self._paths()),
             last_activity=self._last_activity(),
             checkpointed=checkpointed,
         )

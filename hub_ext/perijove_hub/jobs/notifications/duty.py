@@ -85,6 +85,8 @@ class NotificationDuty:
         return taken
 
     def _send(self, delivery_id: str) -> None:
+        message: Message | None = None
+        final = False
         try:
             with self._context.database.reading() as session:
                 delivery = session.get(DeliveryRow, delivery_id)
@@ -95,18 +97,21 @@ class NotificationDuty:
                 job = session.get_one(JobRow, order.job_id)
             if run is None or job.deleted_at is not None:
                 error: str | None = "the job was deleted"
-                message = None
+                final = True
             else:
                 message = self._message(delivery, run, job)
                 error = self._service.deliver(order, job, message)
         except WrongKey:
-            message, error = None, "its target cannot be opened with the key here"
-        except Exception:
+            error, final = "its target cannot be opened with the key here", True
+        except Exception as failure:
+            # One of ours: it counts as an attempt, so that it is not tried for ever.
             log.exception("message %s: this attempt failed", delivery_id)
-            return
-        self._settle(delivery_id, message, error)
+            error = f"it could not be sent ({type(failure).__name__})"
+        self._settle(delivery_id, message, error, final=final)
 
-    def _settle(self, delivery_id: str, message: Message | None, error: str | None) -> None:
+    def _settle(
+        self, delivery_id: str, message: Message | None, error: str | None, *, final: bool
+    ) -> None:
         with self._context.database.session() as session:
             delivery = session.get(DeliveryRow, delivery_id)
             if delivery is None:
@@ -114,7 +119,7 @@ class NotificationDuty:
             order = session.get_one(NotificationRow, delivery.notification_id)
             if error is None:
                 delivery.state = "sent"
-            elif message is None or delivery.attempts > len(PAUSES):
+            elif final or delivery.attempts > len(PAUSES):
                 delivery.state = "given up"
             else:
                 pause = PAUSES[delivery.attempts - 1]

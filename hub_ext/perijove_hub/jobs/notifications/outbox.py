@@ -14,13 +14,11 @@ from sqlalchemy.orm import Session
 
 from perijove.types.jobs import RunState
 from perijove.types.notifications import NotifyOn
+from perijove_hub.jobs.kinds import FAILED, MANY
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import DeliveryRow, NotificationRow, RunRow
 
-_FAILED = (RunState.failed.value, RunState.lost.value)
-_SETTLED = (*_FAILED, RunState.succeeded.value)
-#: Hundreds of runs made for one person's question are not told of one by one.
-_MANY = ("backfill", "sweep")
+_SETTLED = (*FAILED, RunState.succeeded.value)
 
 
 def started(session: Session, run: RunRow) -> None:
@@ -30,11 +28,11 @@ def started(session: Session, run: RunRow) -> None:
 
 def ended(session: Session, run: RunRow) -> None:
     """Note how a run has ended; in the transaction that ends it, after its state was set."""
-    if run.state in _FAILED:
+    if run.state in FAILED:
         _note(session, run, {NotifyOn.failed})
     elif run.state == RunState.succeeded.value:
         told = {NotifyOn.succeeded}
-        if _before(session, run) in _FAILED:
+        if _before(session, run) in FAILED:
             told.add(NotifyOn.recovered)
         _note(session, run, told)
 
@@ -49,7 +47,7 @@ def late(session: Session) -> None:
             RunRow.job_id == order.job_id,
             RunRow.state.in_((RunState.queued.value, RunState.running.value)),
             RunRow.queued_at <= since,
-            RunRow.trigger.not_in(_MANY),
+            RunRow.trigger.not_in(MANY),
         )
         for run in session.scalars(active).all():
             _put(session, order, NotifyOn.late, run.id)
@@ -63,7 +61,7 @@ def _before(session: Session, run: RunRow) -> str | None:
             RunRow.job_id == run.job_id,
             RunRow.id != run.id,
             RunRow.state.in_(_SETTLED),
-            RunRow.trigger.not_in(_MANY),
+            RunRow.trigger.not_in(MANY),
             RunRow.queued_at <= run.queued_at,
         )
         .order_by(RunRow.queued_at.desc(), RunRow.id.desc())
@@ -72,7 +70,7 @@ def _before(session: Session, run: RunRow) -> str | None:
 
 
 def _note(session: Session, run: RunRow, told: set[NotifyOn]) -> None:
-    if run.trigger in _MANY:
+    if run.trigger in MANY:
         return
     orders = select(NotificationRow).where(NotificationRow.job_id == run.job_id)
     for order in session.scalars(orders).all():
