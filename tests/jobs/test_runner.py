@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -156,17 +157,67 @@ def test_a_notebook_that_names_no_kernel_or_language_runs_as_python(folder: Fold
     assert printed(folder.output.cells[2]) == "5\n"
 
 
-def test_papermill_itself_can_use_the_engine(folder: Folder) -> None:
-    (folder.path / "in.ipynb").write_text(json.dumps(notebook(code("1 + 1"))))
-    script = (
-        "import papermill; from perijove.runner import engine; engine.register(); "
-        "papermill.execute_notebook('in.ipynb', 'out.ipynb', engine_name='perijove', "
-        "progress_bar=False)"
-    )
-    subprocess.run([sys.executable, "-c", script], cwd=folder.path, check=True)
-    output = nbformat.read(folder.path / "out.ipynb", as_version=4)
-    assert output.cells[0].outputs[0].data["text/plain"] == "2"
-    assert output.cells[0].metadata.papermill.status == "completed"
+def test_papermills_command_line_can_use_the_engine(folder: Folder) -> None:
+    content = notebook(code("C = 1", tags=["parameters"]), code("print(C)"))
+    (folder.path / "in.ipynb").write_text(json.dumps(content))
+    temporary = folder.path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "papermill", "--engine", "perijove", "--no-progress-bar"]
+    for given, source in ((2, "in.ipynb"), (3, "out.ipynb")):
+        # Over standard output: nothing else may come that way.
+        said = subprocess.run(
+            [*command, "-p", "C", str(given), source, "-"],
+            cwd=folder.path,
+            env={**os.environ, "TMPDIR": str(temporary)},
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        (folder.path / "out.ipynb").write_bytes(said)
+        output = nbformat.reads(said.decode(), as_version=4)
+        nbformat.validate(output)
+        # Papermill finds its own cell in what we made, and writes it anew.
+        tags = [cell.metadata.tags for cell in output.cells]
+        assert tags == [["parameters"], ["injected-parameters"], []]
+        assert output.cells[1].source.splitlines() == ["# Parameters", f"C = {given}"]
+        assert printed(output.cells[2]) == f"{given}\n"
+        assert output.metadata.papermill.parameters == {"C": given}
+        assert output.metadata.papermill.exception is None
+        assert {cell.metadata.papermill.status for cell in output.cells} == {"completed"}
+    assert list(temporary.iterdir()) == []
+
+
+def test_papermill_hears_of_every_failure_and_keeps_the_output(folder: Folder) -> None:
+    cells = {
+        "raises": "print('before')\n1 / 0",
+        "dies": "print('before', flush=True)\nimport os, time; time.sleep(0.2); os._exit(1)",
+        # Papermill's own engine takes this for success.
+        "leaves": "print('before')\nraise SystemExit",
+    }
+    for name, source in cells.items():
+        content = notebook(code(source), code("print('after')"))
+        (folder.path / f"{name}.ipynb").write_text(json.dumps(content))
+    script = f"""
+import papermill
+from papermill.exceptions import PapermillExecutionError
+for name in {list(cells)}:
+    try:
+        # The second folder is not the one that the path of the output is relative to.
+        papermill.execute_notebook(name + ".ipynb", name + ".out.ipynb", engine_name="perijove",
+                                   cwd="elsewhere", progress_bar=False)
+    except PapermillExecutionError as error:
+        print(name, error.ename)
+"""
+    (folder.path / "elsewhere").mkdir()
+    said = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder.path, check=True, stdout=subprocess.PIPE
+    ).stdout.decode()
+    assert said == "raises ZeroDivisionError\ndies kernel_died\nleaves cell_error\n"
+    for name in cells:
+        output = nbformat.read(folder.path / f"{name}.out.ipynb", as_version=4)
+        # Papermill's two texts stand before the failed cell.
+        assert printed(output.cells[2]).startswith("before\n")
+        assert output.cells[2].metadata.papermill.status == "failed"
+        assert output.cells[3].metadata.papermill.status == "pending"
 
 
 def test_what_a_widget_shows_is_kept_with_its_state(folder: Folder) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
 
 from perijove.runner.execution import Execution
@@ -22,9 +26,10 @@ NAME = "perijove"
 class PerijoveEngine(Engine):  # type: ignore[misc]
     """Keeps every change at once instead of saving all at every cell, and ends as the run ended.
 
-    Papermill's own engine takes a dead kernel or a timeout for success. This one raises
-    ``RunEnded`` for everything but success, and for success as well where it is given a
-    recorder.
+    Papermill's own engine takes a dead kernel or a timeout for success. Given a recorder, this
+    one raises ``RunEnded`` with how it ended. Without, papermill goes on as it always does: it
+    writes the output notebook where it was told, and raises ``PapermillExecutionError`` if the
+    run failed.
     """
 
     @classmethod
@@ -46,9 +51,18 @@ class PerijoveEngine(Engine):  # type: ignore[misc]
         ``execution_timeout`` are the seconds of one cell, ``max_output`` the bytes of all
         outputs.
         """
-        own = recorder is None
         if recorder is None:
-            recorder = _own_recorder(nb_man)
+            with _for_papermill(nb_man) as own:
+                cls.execute_managed_notebook(
+                    nb_man,
+                    kernel_name,
+                    recorder=own,
+                    kernel=kernel,
+                    stop=stop,
+                    execution_timeout=execution_timeout,
+                    max_output=max_output,
+                )
+            return
         if stop is None:
             stop = Stop()
             stop.listen()
@@ -85,9 +99,8 @@ class PerijoveEngine(Engine):  # type: ignore[misc]
         if execution is not None:
             execution.leave(outcome)
         _as_nodes(nb_man.nb)
-        if outcome.ending is not Ending.succeeded or not own:
-            # Papermill would go on to write the notebook, though it is told to write it nowhere.
-            raise RunEnded(outcome)
+        # Papermill would go on to write the notebook, though it is told to write it nowhere.
+        raise RunEnded(outcome)
 
 
 def _as_nodes(notebook: NotebookNode) -> None:
@@ -97,15 +110,44 @@ def _as_nodes(notebook: NotebookNode) -> None:
             cell.outputs = [NotebookNode(output) for output in cell.outputs]
 
 
-def _own_recorder(nb_man: NotebookExecutionManager) -> Recorder:
-    """Record for someone who calls papermill without a recorder: only the output counts."""
+@contextmanager
+def _for_papermill(nb_man: NotebookExecutionManager) -> Iterator[Recorder]:
+    """Record for someone who calls papermill itself: only the output notebook counts."""
     folder = Path(tempfile.mkdtemp(prefix="pj-"))
-    output = Path(nb_man.output_path or folder / "output.ipynb")
+    target = nb_man.output_path
     # Or papermill would save as well, the whole notebook twice a cell.
     nb_man.output_path = None
-    return Recorder(
-        output=output, events=folder / "events.jsonl", scrubber=Scrubber.of_environment()
+    is_file = target and target != "-" and "://" not in target
+    try:
+        yield Recorder(
+            # Beside the output, so that it can be made from the journal after a kill -9.
+            output=Path(target if is_file else folder / "output.ipynb"),
+            events=folder / "events.jsonl",
+            scrubber=Scrubber.of_environment(),
+            # Standard output may be where the notebook goes.
+            log=2 if nb_man.log_output else None,
+        )
+    except RunEnded as ended:
+        outcome = ended.outcome
+        if outcome.cell is None and outcome.ending is not Ending.succeeded:
+            raise
+        if outcome.cell is not None:
+            _tell_papermill(nb_man.nb.cells[outcome.cell], outcome)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tell_papermill(cell: NotebookNode, outcome: Outcome) -> None:
+    """Put into the cell why the run ended: papermill looks for errors among outputs alone.
+
+    It takes a ``SystemExit`` for success, whatever did not run after it.
+    """
+    if any(o.output_type == "error" and o.ename != "SystemExit" for o in cell.outputs):
+        return
+    error = new_output(
+        "error", ename=str(outcome.ending), evalue=outcome.error, traceback=[outcome.error]
     )
+    cell.outputs.append(error)
 
 
 def register() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
@@ -23,9 +22,18 @@ class Recorder:
     journal at once, and the notebook is written when the run ends, in one step.
     """
 
-    def __init__(self, *, output: Path, events: Path, scrubber: Scrubber | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        output: Path,
+        events: Path,
+        scrubber: Scrubber | None = None,
+        log: int | None = 1,
+    ) -> None:
+        """``log`` is the descriptor that the log goes to, standard output if not given."""
         self.scrubber = scrubber or Scrubber()
         self._output = output
+        self._log = log
         self._journal = Journal(output.with_name(NAME), clean=self.scrubber.clean_all)
         self._notebook: dict[str, Any] | None = None
         self._events = os.open(events, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -71,10 +79,12 @@ class Recorder:
         """Copy clean output to the log; a disk that is full for it harms nothing else."""
         if end_line and not text.endswith("\n"):
             text += "\n"
+        if self._log is None:
+            return
         data = memoryview(text.encode(errors="backslashreplace"))
         with suppress(OSError):
             while data:
-                data = data[os.write(sys.stdout.fileno(), data) :]
+                data = data[os.write(self._log, data) :]
 
     def save(self, notebook: dict[str, Any]) -> None:
         """Write the output notebook in one step. Raises ``OSError``."""
