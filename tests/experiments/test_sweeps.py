@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from sqlalchemy import select, update
 
@@ -63,3 +67,38 @@ def test_a_sweeps_runs_lie_below_its_own(
     assert (ended["info"]["user_id"], ended["tags"]["perijove.job"]) == ("ada", "swept")
     assert (ended["params"], ended["metrics"]) == ({"C": "1.0"}, {"loss": 0.25})
     assert sweeps.get(ADA, sweep.id).tracking_note is None
+
+
+PLAIN = """
+import os, sys, mlflow
+with mlflow.start_run(run_name="plain"):
+    with mlflow.start_run(run_name="inner", nested=True):
+        pass
+with mlflow.start_run(run_name="moved", tags={"mlflow.parentRunId": sys.argv[1]}):
+    pass
+for name in [name for name in os.environ if name.startswith("PERIJOVE_")]:
+    del os.environ[name]
+with mlflow.start_run(run_name="outside"):
+    pass
+"""
+
+
+def test_plain_runs_of_mlflow_lie_below_the_sweeps_unless_they_say_otherwise(
+    mlflow: Mlflow, tracking: Wire
+) -> None:
+    above, other = "0" * 32, "1" * 32
+    environment = {
+        **os.environ,
+        "PERIJOVE_PARENT_RUN": above,
+        "PERIJOVE_RUN_ID": "r1",
+        "PERIJOVE_JOB": "swept",
+        "MLFLOW_EXPERIMENT_NAME": "swept-plain",
+    }
+    subprocess.run([sys.executable, "-c", PLAIN, other], env=environment, check=True, timeout=120)
+    found = {run["info"]["run_name"]: run for run in runs_of(mlflow, "swept-plain")}
+    parents = {name: run["tags"].get("mlflow.parentRunId") for name, run in found.items()}
+    plain = found["plain"]["info"]["run_id"]
+    assert parents == {"plain": above, "inner": plain, "moved": other, "outside": None}
+    tags = found["inner"]["tags"]
+    assert (tags["perijove.run"], tags["perijove.job"]) == ("r1", "swept")
+    assert "perijove.run" not in found["outside"]["tags"]

@@ -30,7 +30,7 @@ key = key
 files = sorted(str(path) for path in pathlib.Path().rglob("*") if path.is_file())
 print("HERE", os.getcwd(), json.dumps({name: open(name).read() for name in files}))
 with open(os.environ["PERIJOVE_METRICS"], "a") as metrics:
-    for value in (0.9, 0.1, float("nan")):
+    for value in (0.9, float("nan"), 0.1):
         print(json.dumps({"name": "loss", "value": value}), file=metrics)
 os.makedirs("outputs/deep")
 open("outputs/deep/key-length", "w").write(str(len(key)))
@@ -133,13 +133,15 @@ def test_inputs_lead_nowhere_else(tmp_path: Path) -> None:
 
 def test_metrics_are_finite_numbers_of_bounded_many_names(tmp_path: Path) -> None:
     said = ['{"name": "a", "value": 1}', '{"name": "a", "value": 2}', "[]", "null", "{", "7"]
-    bad = ("NaN", "1e999", '"x"', "null", "[]")
-    said += [f'{{"name": "a", "value": {value}}}' for value in bad]
+    said += [f'{{"name": "a", "value": {value}}}' for value in ('"x"', "null", "[]")]
+    for value in ("NaN", "1e999"):
+        said += [f'{{"name": "diverged", "value": {last}}}' for last in (0.1, value)]
     said += [f'{{"name": "n{number}", "value": {number}}}' for number in range(500)]
     (tmp_path / scratch.METRICS).write_text("\n".join(said) + '\n{"name": "a", "value"')
     metrics = scratch.Metrics(tmp_path)
     assert metrics.update() and not metrics.update()
     assert metrics.values["a"] == 2 and metrics.values["n0"] == 0
+    assert "diverged" not in metrics.values, "the last value counts, and that is none"
     assert len(metrics.values) == scratch.MOST_NAMES
 
 

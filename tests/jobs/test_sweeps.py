@@ -333,6 +333,30 @@ def test_only_who_may_run_the_job_may_sweep_it(platform: Platform) -> None:
             action(GRACE, sweep.id)
 
 
+NAN = notebook(
+    code("C: float = 0.5", tags=["parameters"]),
+    code("%load_ext perijove\n%metric loss=0.1\nloss = C * float('nan')"),
+    code("%metric loss={loss}\nimport os; print('IN', os.environ['MLFLOW_EXPERIMENT_NAME'])"),
+    code("import mlflow\nmlflow.set_experiment('plain ones')", tags=["skip-execution"]),
+)
+
+
+def test_a_run_whose_metric_ends_as_no_number_is_never_the_best(platform: Platform) -> None:
+    sweep = ask(platform, platform.promote(NAN), space={"C": Dimension(values=[3])})
+    with platform.context.database.session() as session:
+        row = session.get_one(SweepRow, sweep.id)
+        # As if MLflow had answered.
+        row.tracking_run_id, row.tracking_open = "0" * 32, False
+    SweepDuty(platform.context).tick()
+    (trial,) = trials(platform, sweep)
+    run = platform.finished(platform.runs.get(ADA, trial.run_id))
+    (trial,) = trials(platform, sweep)
+    assert (trial.state, trial.value) == (TrialState.no_metric, None), run.reason
+    assert "its last value was no number" in str(trial.reason)
+    assert get(platform, sweep).best is None
+    assert "IN plain ones" in platform.log(run), "MLflow shows runs below it only there"
+
+
 def test_without_mlflow_it_goes_on_and_says_so(platform: Platform, job: Job) -> None:
     sweep = ask(platform, job)
     with platform.context.database.reading() as session:

@@ -165,7 +165,7 @@ class Events(_Lines):
 
 
 class Metrics(_Lines):
-    """The last value of each metric that a notebook logged."""
+    """The last value of each metric that a notebook logged, where that is a finite number."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / METRICS, MOST_METRICS)
@@ -183,7 +183,10 @@ class Metrics(_Lines):
             name, value = plain.text(metric["name"], 250), float(metric["value"])
         except (ValueError, TypeError, KeyError, OverflowError):
             return
-        if math.isfinite(value) and (name in self.values or len(self.values) < MOST_NAMES):
+        if not math.isfinite(value):
+            # A loss that ends as NaN is not the good one it was before.
+            self.values.pop(name, None)
+        elif name in self.values or len(self.values) < MOST_NAMES:
             self.values[name] = value
 
 

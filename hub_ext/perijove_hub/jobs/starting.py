@@ -27,6 +27,8 @@ from perijove_hub.store.models import (
     JobVersionRow,
     PrincipalRow,
     RunRow,
+    SweepRow,
+    TrialRow,
 )
 
 
@@ -65,6 +67,7 @@ def ready(context: Context, claimed: Claimed, root: Path) -> Ready:
         image = startable(session, context, job, claimed.version)
         secrets = _secrets(session, context, claimed)
         inputs = [*_own(session, claimed.version), *_upstream(session, run)]
+        experiment = _experiment(session, run) if run.tracking_parent else None
     folder = scratch.prepare(
         root,
         workload_name(run.id, run.attempt),
@@ -82,6 +85,7 @@ def ready(context: Context, claimed: Claimed, root: Path) -> Ready:
         topology=context.topology,
         token=claimed.token,
         secrets=secrets,
+        experiment=experiment,
     )
     return Ready(described, folder, image)
 
@@ -90,6 +94,13 @@ def _secrets(session: Session, context: Context, claimed: Claimed) -> dict[str, 
     declared = wire.parameters(claimed.version)
     named = secret_values.named(declared, claimed.run.parameters)
     return secret_values.of_run(session, context, claimed.run.owner, set(named.values()))
+
+
+def _experiment(session: Session, run: RunRow) -> str | None:
+    """Return the experiment of a sweep's run: MLflow shows runs below another only in the same."""
+    rows = select(SweepRow.spec).join(TrialRow, TrialRow.sweep_id == SweepRow.id)
+    found = session.scalars(rows.where(TrialRow.run_id == run.id)).first()
+    return str(found["experiment"]) if found else None
 
 
 def _own(session: Session, version: JobVersionRow) -> Iterator[tuple[str, str]]:

@@ -29,10 +29,12 @@ def describe(
     topology: Topology,
     token: str,
     secrets: Mapping[str, str],
+    experiment: str | None = None,
 ) -> Workload:
     """Describe the process of a run's next attempt; only containers have an ``image``.
 
-    ``secrets`` are further variables of its environment that are written nowhere.
+    ``secrets`` are further variables of its environment that are written nowhere; MLflow's runs
+    that name no other experiment go into ``experiment``.
     """
     return Workload(
         name=workload_name(run.id, run.attempt),
@@ -52,6 +54,7 @@ def describe(
         ),
         environment={
             **_environment(run, job=job, topology=topology.inside),
+            **({"MLFLOW_EXPERIMENT_NAME": experiment} if experiment else {}),
             **(image.environment if image else {}),
         },
         secrets={"PERIJOVE_TOKEN": token, "MLFLOW_TRACKING_TOKEN": token, **secrets},

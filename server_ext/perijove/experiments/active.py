@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from perijove.exceptions import ParameterError, PerijoveError
-from perijove.experiments import told
+from perijove.experiments import context, told
 from perijove.experiments.mlflow_api import MlflowApi, Outage, Rejected
 from perijove.experiments.sender import Sender
 from perijove.experiments.spool import Spool
@@ -310,16 +310,12 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _tags(parent: Run | None) -> dict[str, str]:
-    known = {
-        "mlflow.source.name": os.environ.get("JPY_SESSION_NAME", ""),
-        # A sweep's runs have one of the sweep's above them.
-        "mlflow.parentRunId": parent.run_id
-        if parent
-        else os.environ.get("PERIJOVE_PARENT_RUN", ""),
-        "perijove.job": os.environ.get("PERIJOVE_JOB", ""),
-        "perijove.run": os.environ.get("PERIJOVE_RUN_ID", ""),
-    }
-    return {"mlflow.source.type": "NOTEBOOK", **{k: v for k, v in known.items() if v}}
+    tags = {"mlflow.source.type": "NOTEBOOK", **context.tags()}
+    if source := os.environ.get("JPY_SESSION_NAME"):
+        tags["mlflow.source.name"] = source
+    if parent:
+        tags["mlflow.parentRunId"] = parent.run_id
+    return tags
 
 
 def measured(key: str, value: Any) -> float:

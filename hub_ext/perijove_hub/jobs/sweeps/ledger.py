@@ -52,7 +52,10 @@ def trial(found: Row[Any], metric: str) -> SweepTrial:
     if state == RunState.succeeded.value and value is None:
         state = TrialState.no_metric
         others = ", ".join(sorted(found.metrics)) or "none"
-        reason = f"It logged no %metric '{metric}' (it logged: {others}), so it counts as failed."
+        reason = (
+            f"It counts as failed: no %metric '{metric}' was logged, or its last value was no "
+            f"number (it logged: {others})."
+        )
     return SweepTrial(
         number=found.number,
         parameters=found.parameters,

@@ -24,7 +24,10 @@ from perijove_hub.secrets import values as secrets
 from perijove_hub.store import audit, idempotency
 from perijove_hub.store.models import JobRow, JobVersionRow, SweepRow, TrialRow
 
-_EXPERIMENT = re.compile(r"^[ \t]*%%experiment[ \t]+([^-\s]\S*)", re.M)
+_EXPERIMENT = re.compile(
+    r"^[ \t]*(?:%%experiment[ \t]+([^-\s]\S*)|mlflow\.set_experiment\(\s*[\"']([^\"'\n]+)[\"'])",
+    re.M,
+)
 
 
 class SweepService:
@@ -149,7 +152,7 @@ class SweepService:
             source = cell.get("source", "")
             text = source if isinstance(source, str) else "".join(source)
             if found := _EXPERIMENT.search(text):
-                return found[1].strip("'\"")[:250] or None
+                return (found[1] or found[2]).strip("'\"")[:250] or None
         return None
 
 
