@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +26,7 @@ from perijove_hub.images.routes import router as images
 from perijove_hub.jobs.backfills.routes import router as backfills
 from perijove_hub.jobs.export.routes import router as exports
 from perijove_hub.jobs.notifications.routes import router as notifications
+from perijove_hub.jobs.notifications.standin import StandIn
 from perijove_hub.jobs.routes import router as jobs
 from perijove_hub.jobs.run_routes import router as runs
 from perijove_hub.jobs.schedule_routes import router as schedules
@@ -69,9 +71,14 @@ def create_app(context: Context | None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if context is None:
+            yield
+            return
+        told = StandIn(context)
+        told.start()
         yield
-        if context is not None:
-            await app.state.identifier.close()
+        await run_in_threadpool(told.stop)
+        await app.state.identifier.close()
 
     app = FastAPI(
         title="Perijove",

@@ -18,7 +18,8 @@ class NotifyOn(StrEnum):
     failed = "failed"
     """It ended otherwise than by success or a person's word."""
     late = "late"
-    """It has not ended ``late_after_s`` after it was queued."""
+    """It has not ended ``late_after_s`` after its slot, or after it was queued where it has none;
+    told also of a slot that nothing serves."""
     recovered = "recovered"
     """It succeeded, and the job's run before it had failed."""
 
@@ -50,7 +51,7 @@ class Notification(Wire):
     job_id: str
     channel: Channel
     target: str
-    """A webhook's URL shows no more than its host to whoever did not make it."""
+    """The address; of a webhook's URL no more than the host, because the rest may be secret."""
     on: list[NotifyOn]
     late_after_s: int | None = None
     created_by: str
@@ -60,3 +61,34 @@ class Notification(Wire):
     """Why the newest attempt failed; null when it did not."""
     signing_key: str | None = None
     """What a webhook's messages are signed with; shown once, in the answer that makes it."""
+
+
+class DeliveryState(StrEnum):
+    """How far a message has got."""
+
+    waiting = "waiting"
+    """It is to be sent, or sent again."""
+    sent = "sent"
+    given_up = "given up"
+
+
+class Delivery(Wire):
+    """One message to one recipient."""
+
+    id: str
+    """The same in every attempt: what a webhook gets as ``webhook-id``."""
+    notification_id: str
+    channel: Channel
+    target: str
+    event: NotifyOn
+    run_id: str | None = None
+    """Null when it tells of a slot that nothing has served."""
+    state: DeliveryState
+    attempts: int
+    error: str | None = None
+    """Why the newest attempt failed; null when it did not."""
+    created_at: datetime
+    tried_at: datetime | None = None
+    """When it was sent, or last tried in vain."""
+    next_at: datetime | None = None
+    """When it is tried next; null when it is no more."""

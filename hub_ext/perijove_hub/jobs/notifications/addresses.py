@@ -74,7 +74,9 @@ def _public(address: str) -> bool:
         return False
     # 64:ff9b::/96 stands for an IPv4 address behind a translator.
     translated = found.version == 6 and found in ipaddress.ip_network("64:ff9b::/96")
-    return found.is_global and not found.is_multicast and not translated
+    # Reserved are the old forms ::10.0.0.1 as well, and site-local ones count as global.
+    odd = found.is_multicast or found.is_reserved or getattr(found, "is_site_local", False)
+    return found.is_global and not odd and not translated
 
 
 def _listed(address: str, port: int, allow: Sequence[str]) -> bool:

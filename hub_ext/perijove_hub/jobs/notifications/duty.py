@@ -1,31 +1,44 @@
-"""The worker's part of notifications: send what was noted, and note what is late."""
+"""Send what was noted, and note what is late: the worker does it, or the API where none lives."""
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import CursorResult, select, update
 
-from perijove.types.notifications import NotifyOn
+from perijove.types.base import Principal
+from perijove.types.notifications import DeliveryState, NotifyOn
+from perijove_hub.access import may_see
 from perijove_hub.context import Context
 from perijove_hub.jobs.notifications import outbox
 from perijove_hub.jobs.notifications.message import Message
 from perijove_hub.jobs.notifications.service import NotificationService, record
+from perijove_hub.jobs.owners import is_user
 from perijove_hub.secrets.sealing import WrongKey
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import DeliveryRow, JobRow, NotificationRow, RunRow
+from perijove_hub.store.models import DeliveryRow, JobRow, NotificationRow, PrincipalRow, RunRow
 
 log = logging.getLogger(__name__)
 
 #: Seconds before each further attempt; after the last one a message is given up.
 PAUSES = (10, 60, 300, 1800, 7200)
-#: Messages sent at once, and seconds between two looks for runs that are late.
-AT_ONCE, LATE_LOOK = 8, 30.0
+#: Messages sent at once, of all people and of each who ordered them: a slow receiver holds up
+#: only whoever chose it.
+AT_ONCE, EACH = 16, 4
+#: Most messages that are looked at to find those.
+LOOKED_AT = 500
+#: Seconds that a step waits for what it sends, and between two looks for runs that are late.
+WAIT, LATE_LOOK = 1.0, 30.0
 #: Seconds in which nobody else sends what one worker is sending.
 CLAIM = 90
+#: How long messages that are settled are shown.
+KEPT = timedelta(days=90)
 
 
 class NotificationDuty:
@@ -37,15 +50,26 @@ class NotificationDuty:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._service = NotificationService(context)
-        self._pool = ThreadPoolExecutor(AT_ONCE, "notifications")
+        self._busy: dict[threading.Thread, str] = {}
+        """Who ordered what each thread sends."""
         self._looked: datetime | None = None
 
     def tick(self) -> None:
-        """Send what is due."""
+        """Send what is due; what takes longer goes on beside the next steps."""
         self._look_for_late()
-        due = self._claim()
-        if due:
-            list(self._pool.map(self._send, due))
+        until = time.monotonic() + WAIT
+        while time.monotonic() < until:
+            self._busy = {one: who for one, who in self._busy.items() if one.is_alive()}
+            taken = self._claim()
+            if not taken and not self._busy:
+                return
+            for delivery_id, who in taken:
+                # Of its own, so that the worker's end waits for none.
+                thread = threading.Thread(target=self._send, args=(delivery_id,), daemon=True)
+                self._busy[thread] = who
+                thread.start()
+            for thread in list(self._busy):
+                thread.join(max(0.0, min(0.1, until - time.monotonic())))
 
     def _look_for_late(self) -> None:
         with self._context.database.reading() as session:
@@ -54,34 +78,42 @@ class NotificationDuty:
             return
         with self._context.database.session() as session:
             outbox.late(session)
+            outbox.forget(session, before=now - KEPT)
         self._looked = now
 
-    def _claim(self) -> Sequence[str]:
-        """Take what is due, so that no other worker sends it meanwhile."""
+    def _claim(self) -> Sequence[tuple[str, str]]:
+        """Take what is due, so that no other worker sends it meanwhile; with who ordered it."""
         with self._context.database.reading() as session:
             now = database_now(session)
             due = session.execute(
-                select(DeliveryRow.id, DeliveryRow.attempts)
-                .where(DeliveryRow.state == "waiting", DeliveryRow.next_at <= now)
+                select(DeliveryRow.id, DeliveryRow.attempts, NotificationRow.created_by)
+                .join(NotificationRow, NotificationRow.id == DeliveryRow.notification_id)
+                .where(DeliveryRow.state == outbox.WAITING, DeliveryRow.next_at <= now)
                 .order_by(DeliveryRow.next_at)
-                .limit(AT_ONCE)
+                .limit(LOOKED_AT)
             ).all()
-        taken = []
-        for delivery_id, attempts in due:
+        sending = Counter(self._busy.values())
+        taken: list[tuple[str, str]] = []
+        for delivery_id, attempts, who in due:
+            if sending.total() == AT_ONCE:
+                break
+            if sending[who] == EACH:
+                continue
             with self._context.database.session() as session:
                 until = database_now(session) + timedelta(seconds=CLAIM)
                 result = session.execute(
                     update(DeliveryRow)
                     .where(
                         DeliveryRow.id == delivery_id,
-                        DeliveryRow.state == "waiting",
+                        DeliveryRow.state == outbox.WAITING,
                         DeliveryRow.attempts == attempts,
                     )
                     .values(attempts=attempts + 1, next_at=until)
                 )
                 assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker
                 if result.rowcount:
-                    taken.append(delivery_id)
+                    taken.append((delivery_id, who))
+                    sending[who] += 1
         return taken
 
     def _send(self, delivery_id: str) -> None:
@@ -95,9 +127,11 @@ class NotificationDuty:
                 order = session.get_one(NotificationRow, delivery.notification_id)
                 run = session.get(RunRow, delivery.run_id)
                 job = session.get_one(JobRow, order.job_id)
-            if run is None or job.deleted_at is not None:
+            if job.deleted_at is not None:
                 error: str | None = "the job was deleted"
                 final = True
+            elif not self._may_be_told(order.created_by, job):
+                error, final = f"{order.created_by}, who ordered it, may not see the job", True
             else:
                 message = self._message(delivery, run, job)
                 error = self._service.deliver(order, job, message)
@@ -117,23 +151,45 @@ class NotificationDuty:
             if delivery is None:
                 return
             order = session.get_one(NotificationRow, delivery.notification_id)
+            now = database_now(session)
+            delivery.tried_at, delivery.error = now, error
             if error is None:
-                delivery.state = "sent"
+                delivery.state = DeliveryState.sent.value
             elif final or delivery.attempts > len(PAUSES):
-                delivery.state = "given up"
+                delivery.state = DeliveryState.given_up.value
             else:
-                pause = PAUSES[delivery.attempts - 1]
-                delivery.next_at = database_now(session) + timedelta(seconds=pause)
-            if message is not None:
-                record(order, message, error)
+                delivery.next_at = now + timedelta(seconds=PAUSES[delivery.attempts - 1])
+            if message is not None or final:
+                record(order, now, error)
 
-    def _message(self, delivery: DeliveryRow, run: RunRow, job: JobRow) -> Message:
+    def _may_be_told(self, who: str, job: JobRow) -> bool:
+        """Tell whether who ordered a message still may see what it tells.
+
+        They may have left the group, or the job may have been taken from it.
+        """
+        if who == job.owner:
+            return True
+        if not is_user(self._context, who):
+            return False
+        with self._context.database.reading() as session:
+            known = session.get(PrincipalRow, who)
+        groups, admin = (known.groups, known.admin) if known else ([], False)
+        return may_see(Principal(name=who, groups=groups, admin=admin), job)
+
+    def _message(self, delivery: DeliveryRow, run: RunRow | None, job: JobRow) -> Message:
+        told: dict[str, Any] = {
+            "id": delivery.id,
+            "event": NotifyOn(delivery.event),
+            "at": delivery.created_at,
+            "job": job.name,
+            "owner": job.owner,
+            "url": self._context.topology.public_url,
+        }
+        if run is None:
+            slot = datetime.fromisoformat(delivery.key.partition(":slot:")[2])
+            return Message(**told, slot=slot, reason="Nothing has begun to serve this slot.")
         return Message(
-            id=delivery.id,
-            event=NotifyOn(delivery.event),
-            at=delivery.created_at,
-            job=job.name,
-            owner=job.owner,
+            **told,
             run_id=run.id,
             state=run.state,
             version=run.version,
@@ -141,5 +197,4 @@ class NotificationDuty:
             reason=run.reason,
             cause=run.cause,
             slot=run.slot,
-            url=self._context.topology.public_url,
         )

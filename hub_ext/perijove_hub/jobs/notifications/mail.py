@@ -16,6 +16,23 @@ TIMEOUT = 20.0
 
 def send(address: str, message: Message, smtp: SmtpSettings) -> None:
     """Hand ``message`` to the mail server. Raises ``NotDelivered``."""
+    try:
+        mail = _written(address, message, smtp)
+        password = smtp.password() if smtp.user is not None else ""
+    except (OSError, ValueError) as error:
+        raise NotDelivered(f"it cannot be written here ({type(error).__name__})") from None
+    try:
+        with smtplib.SMTP(smtp.host, smtp.port, timeout=TIMEOUT) as server:
+            if smtp.starttls:
+                server.starttls(context=ssl.create_default_context())
+            if smtp.user is not None:
+                server.login(smtp.user, password)
+            server.send_message(mail)
+    except (OSError, smtplib.SMTPException, ValueError) as error:
+        raise NotDelivered(_said(error)) from None
+
+
+def _written(address: str, message: Message, smtp: SmtpSettings) -> EmailMessage:
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = smtp.sender, address, message.subject
     mail["Date"] = format_datetime(message.at)
@@ -23,17 +40,20 @@ def send(address: str, message: Message, smtp: SmtpSettings) -> None:
     mail["Message-ID"] = f"<{message.id}@perijove>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(message.text)
-    try:
-        with smtplib.SMTP(smtp.host, smtp.port, timeout=TIMEOUT) as server:
-            if smtp.starttls:
-                server.starttls(context=ssl.create_default_context())
-            if smtp.user is not None:
-                server.login(smtp.user, smtp.password())
-            server.send_message(mail)
-    except (OSError, smtplib.SMTPException, ValueError) as error:
-        raise NotDelivered(f"the mail server refused it ({_said(error)})") from None
+    return mail
 
 
 def _said(error: Exception) -> str:
-    code = getattr(error, "smtp_code", None)
-    return f"{type(error).__name__} {code}" if code else type(error).__name__
+    """Say what is wrong without the server's own words, which may quote anything."""
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return f"the mail server refused the platform's password ({error.smtp_code})"
+    if isinstance(error, ssl.SSLError):
+        return f"the mail server's certificate or TLS is not right ({type(error).__name__})"
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return "the mail server lacks TLS, a way to log in or such addresses"
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        codes = sorted({code for code, _ in error.recipients.values()})
+        return f"the mail server refused the address ({', '.join(map(str, codes))})"
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"the mail server refused it ({error.smtp_code})"
+    return f"the mail server does not answer ({type(error).__name__})"

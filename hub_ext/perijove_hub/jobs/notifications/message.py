@@ -17,29 +17,30 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Message:
-    """One event of one run."""
+    """One event of one run, or of a slot that has none; without an event it is a test."""
 
     id: str
-    event: NotifyOn
+    event: NotifyOn | None
     at: datetime
     job: str
     owner: str
-    run_id: str
-    state: str
-    version: int
-    trigger: str
-    reason: str | None
-    cause: str | None
-    slot: datetime | None
     url: str
     """Where people look at the job's platform; no token in it."""
+    run_id: str | None = None
+    state: str | None = None
+    version: int | None = None
+    trigger: str | None = None
+    reason: str | None = None
+    cause: str | None = None
+    slot: datetime | None = None
 
     @property
     def subject(self) -> str:
         """One line."""
-        return f"{self.owner}'s job {self.job} {_WORDS[self.event]}"
+        words = _WORDS[self.event] if self.event else "is tested: this message tells of no run"
+        return f"{self.owner}'s job {self.job} {words}"
 
     @property
     def text(self) -> str:
@@ -57,7 +58,7 @@ class Message:
     def payload(self) -> dict[str, Any]:
         """Return what a webhook gets, as JSON."""
         return {
-            "type": f"run.{self.event}",
+            "type": f"run.{self.event}" if self.event else "test",
             "timestamp": self.at.isoformat(),
             "data": {
                 "job": self.job,

@@ -6,18 +6,20 @@ key: noted twice it is one message.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, case, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from perijove.types.jobs import RunState
-from perijove.types.notifications import NotifyOn
+from perijove.types.notifications import DeliveryState, NotifyOn
 from perijove_hub.jobs.kinds import FAILED, MANY
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import DeliveryRow, NotificationRow, RunRow
+from perijove_hub.store.models import DeliveryRow, NotificationRow, RunRow, ScheduleRow
 
+#: A message that is to be sent, as the table has it.
+WAITING = DeliveryState.waiting.value
 _SETTLED = (*FAILED, RunState.succeeded.value)
 
 
@@ -38,7 +40,7 @@ def ended(session: Session, run: RunRow) -> None:
 
 
 def late(session: Session) -> None:
-    """Note the runs that should have ended by now."""
+    """Note the runs that should have ended by now, and the slots that nothing has served."""
     now = database_now(session)
     orders = select(NotificationRow).where(NotificationRow.late_after_s.is_not(None))
     for order in session.scalars(orders).all():
@@ -46,11 +48,37 @@ def late(session: Session) -> None:
         active = select(RunRow).where(
             RunRow.job_id == order.job_id,
             RunRow.state.in_((RunState.queued.value, RunState.running.value)),
-            RunRow.queued_at <= since,
+            _due() <= since,
             RunRow.trigger.not_in(MANY),
         )
         for run in session.scalars(active).all():
-            _put(session, order, NotifyOn.late, run.id)
+            slot = run.slot if run.trigger == "schedule" else None
+            _put(session, order, NotifyOn.late, run.id, slot=slot)
+        schedule = session.get(ScheduleRow, order.job_id)
+        if schedule is not None and _unserved(schedule, since):
+            _put(session, order, NotifyOn.late, "", slot=schedule.next_slot)
+
+
+def forget(session: Session, *, before: datetime) -> None:
+    """Delete messages that are settled and older than ``before``."""
+    session.execute(
+        delete(DeliveryRow).where(DeliveryRow.state != WAITING, DeliveryRow.created_at < before)
+    )
+
+
+def _due() -> ColumnElement[datetime]:
+    """The instant from which a run's lateness counts: what it was to be there for."""
+    return case(
+        (RunRow.trigger == "schedule", func.coalesce(RunRow.slot, RunRow.queued_at)),
+        else_=RunRow.queued_at,
+    )
+
+
+def _unserved(schedule: ScheduleRow, since: datetime) -> bool:
+    """Tell whether a slot by the clock was due at ``since`` and has no run yet."""
+    by_clock = schedule.cron is not None or schedule.every_s is not None
+    slot = schedule.next_slot
+    return by_clock and not schedule.paused and slot is not None and slot <= since
 
 
 def _before(session: Session, run: RunRow) -> str | None:
@@ -78,13 +106,22 @@ def _note(session: Session, run: RunRow, told: set[NotifyOn]) -> None:
             _put(session, order, event, run.id)
 
 
-def _put(session: Session, order: NotificationRow, event: NotifyOn, run_id: str) -> None:
+def _put(
+    session: Session,
+    order: NotificationRow,
+    event: NotifyOn,
+    run_id: str,
+    *,
+    slot: datetime | None = None,
+) -> None:
+    # A slot is told of once, whether it has its run yet or not.
+    what = f"slot:{slot.isoformat()}" if slot else run_id
     make = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     session.execute(
         make(DeliveryRow)
         .values(
             notification_id=order.id,
-            key=f"{event}:{run_id}",
+            key=f"{event}:{what}",
             event=event.value,
             run_id=run_id,
             next_at=database_now(session),

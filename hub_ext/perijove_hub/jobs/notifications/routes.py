@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, status
 
 from perijove.types.base import Page
-from perijove.types.notifications import Notification, NotificationCreate
+from perijove.types.notifications import Delivery, Notification, NotificationCreate
 from perijove_hub.api.auth import Promoter, Reader
 from perijove_hub.api.body import CheckedRoute
 from perijove_hub.api.dependencies import Ctx
@@ -34,6 +34,18 @@ def list_notifications(
 ) -> Page[Notification]:
     """List who is told of a job's runs."""
     return notifications.list(principal, job_id, cursor=cursor, limit=limit)
+
+
+@router.get("/jobs/{job_id}/deliveries")
+def list_deliveries(
+    principal: Reader,
+    notifications: Notifications,
+    job_id: str,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[Delivery]:
+    """List the messages of a job's last 90 days, newest first, with why any did not arrive."""
+    return notifications.deliveries(principal, job_id, cursor=cursor, limit=limit)
 
 
 @router.post("/jobs/{job_id}/notifications", status_code=status.HTTP_201_CREATED)

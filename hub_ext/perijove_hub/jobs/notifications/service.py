@@ -10,7 +10,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from perijove.types.base import Page, Principal
-from perijove.types.notifications import Channel, Notification, NotificationCreate, NotifyOn
+from perijove.types.notifications import (
+    Channel,
+    Delivery,
+    DeliveryState,
+    Notification,
+    NotificationCreate,
+    NotifyOn,
+)
 from perijove_hub.access import may_change
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
@@ -21,7 +28,7 @@ from perijove_hub.jobs.notifications.message import Message
 from perijove_hub.jobs.service import find, find_to_change
 from perijove_hub.secrets.sealing import Sealer
 from perijove_hub.store import audit
-from perijove_hub.store.models import JobRow, NotificationRow, new_id
+from perijove_hub.store.models import DeliveryRow, JobRow, NotificationRow, new_id
 
 #: Most orders of one job.
 MOST = 20
@@ -55,7 +62,7 @@ class NotificationService:
                 session, principal, "notification.create", row.id, job=job.id, to=row.shown
             )
             session.flush()
-            return self._wire(row, job, mine=True).model_copy(update={"signing_key": key})
+            return _wire(row).model_copy(update={"signing_key": key})
 
     def list(
         self, principal: Principal, job_id: str, *, cursor: str | None, limit: int
@@ -71,9 +78,35 @@ class NotificationService:
                 cursor=cursor,
                 limit=limit,
             )
-            mine = may_change(principal, job)
-            items = [self._wire(row, job, mine=mine) for row in found]
-            return Page[Notification](items=items, next_cursor=following)
+            return Page[Notification](items=[_wire(row) for row in found], next_cursor=following)
+
+    def deliveries(
+        self, principal: Principal, job_id: str, *, cursor: str | None, limit: int
+    ) -> Page[Delivery]:
+        """List a job's messages, newest first: to whoever may change it."""
+        with self._context.database.reading() as session:
+            job = find(session, principal, job_id)
+            if not may_change(principal, job):
+                raise Refused(f"Only {job.owner} may see which messages '{job.name}' sent.")
+            found, following = paginate(
+                session,
+                select(DeliveryRow)
+                .join(NotificationRow, NotificationRow.id == DeliveryRow.notification_id)
+                .where(NotificationRow.job_id == job.id),
+                by=DeliveryRow.created_at,
+                tie=DeliveryRow.id,
+                cursor=cursor,
+                limit=limit,
+                descending=True,
+            )
+            orders = {
+                row.id: row
+                for row in session.scalars(
+                    select(NotificationRow).where(NotificationRow.job_id == job.id)
+                )
+            }
+            items = [_delivery(row, orders[row.notification_id]) for row in found]
+            return Page[Delivery](items=items, next_cursor=following)
 
     def delete(self, principal: Principal, notification_id: str) -> None:
         """Remove an order; what was not sent yet is not sent."""
@@ -88,25 +121,18 @@ class NotificationService:
             row, job = self._find_to_change(session, principal, notification_id)
         message = Message(
             id=f"test-{new_id()}",
-            event=NotifyOn.succeeded,
+            event=None,
             at=datetime.now(UTC),
             job=job.name,
             owner=job.owner,
-            run_id="a test, no run",
-            state="succeeded",
-            version=1,
-            trigger="test",
-            reason=None,
-            cause=None,
-            slot=None,
             url=self._context.topology.public_url,
         )
         error = self.deliver(row, job, message)
         with self._context.database.session() as session:
             current, job = self._find_to_change(session, principal, notification_id)
-            record(current, message, error)
+            record(current, message.at, error)
             if error is None:
-                return self._wire(current, job, mine=True)
+                return _wire(current)
         raise Conflict(f"The message did not arrive: {error}.", fix="Mend that, and test again.")
 
     def deliver(self, row: NotificationRow, job: JobRow, message: Message) -> str | None:
@@ -177,20 +203,6 @@ class NotificationService:
     def _open(self, row: NotificationRow, job: JobRow, sealed: str) -> str:
         return Sealer(self._context.data).open(sealed, owner=job.owner, name=row.id)
 
-    def _wire(self, row: NotificationRow, job: JobRow, *, mine: bool) -> Notification:
-        return Notification(
-            id=row.id,
-            job_id=row.job_id,
-            channel=Channel(row.channel),
-            target=self._open(row, job, row.target) if mine else row.shown,
-            on=[NotifyOn(event) for event in row.on],
-            late_after_s=row.late_after_s,
-            created_by=row.created_by,
-            created_at=row.created_at,
-            last_sent_at=row.last_sent_at,
-            last_error=row.last_error,
-        )
-
     def _find_to_change(
         self, session: Session, principal: Principal, notification_id: str
     ) -> tuple[NotificationRow, JobRow]:
@@ -207,11 +219,44 @@ class NotificationService:
         return row, job
 
 
-def record(row: NotificationRow, message: Message, error: str | None) -> None:
+def record(row: NotificationRow, at: datetime, error: str | None) -> None:
     """Remember on the order how its newest message went."""
     row.last_error = error
     if error is None:
-        row.last_sent_at = message.at
+        row.last_sent_at = at
+
+
+def _wire(row: NotificationRow) -> Notification:
+    return Notification(
+        id=row.id,
+        job_id=row.job_id,
+        channel=Channel(row.channel),
+        target=row.shown,
+        on=[NotifyOn(event) for event in row.on],
+        late_after_s=row.late_after_s,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        last_sent_at=row.last_sent_at,
+        last_error=row.last_error,
+    )
+
+
+def _delivery(row: DeliveryRow, order: NotificationRow) -> Delivery:
+    waits = row.state == DeliveryState.waiting
+    return Delivery(
+        id=row.id,
+        notification_id=row.notification_id,
+        channel=Channel(order.channel),
+        target=order.shown,
+        event=NotifyOn(row.event),
+        run_id=row.run_id or None,
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        error=row.error,
+        created_at=row.created_at,
+        tried_at=row.tried_at,
+        next_at=row.next_at if waits else None,
+    )
 
 
 def _shown(body: NotificationCreate) -> str:

@@ -45,12 +45,17 @@ class DeliveryRow(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     notification_id: Mapped[str] = mapped_column(ForeignKey("notifications.id", ondelete="CASCADE"))
     key: Mapped[str]
-    """``failed:RUN``: what it tells of which run."""
+    """``failed:RUN``: what it tells of which run; ``late:slot:INSTANT``."""
     event: Mapped[str] = mapped_column(String(16))
     run_id: Mapped[str] = mapped_column(String(32))
+    """Empty when it tells of a slot that nothing has served."""
     state: Mapped[str] = mapped_column(String(16), default="waiting")
     """``waiting``, ``sent`` or ``given up``."""
     attempts: Mapped[int] = mapped_column(default=0)
     next_at: Mapped[datetime]
     """When it is tried next, by the database's clock."""
+    tried_at: Mapped[datetime | None]
+    """When it was sent, or last tried in vain."""
+    error: Mapped[str | None] = mapped_column(Text)
+    """Why its newest attempt failed; null when that did not."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
