@@ -92,6 +92,7 @@ class Handler(BaseHTTPRequestHandler):
                     "Set-Cookie": "session=theirs",
                     "X-Internal": "secret",
                     "ETag": '"v1"',
+                    "Perijove-Partial": "true",
                 },
             )
 

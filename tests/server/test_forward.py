@@ -32,6 +32,7 @@ def test_an_answer_carries_neither_cookies_nor_internal_headers(workspace: Works
     assert "session=theirs" not in answer.headers.get("set-cookie", "")
     assert "x-internal" not in answer.headers
     assert answer.headers["etag"] == '"v1"'
+    assert answer.headers["perijove-partial"] == "true"
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert HUB_TOKEN not in repr(answer.headers) + answer.text

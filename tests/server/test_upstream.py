@@ -7,7 +7,19 @@ from perijove.server.upstream import BadPathError, Upstream, safe_path, safe_que
 
 @pytest.mark.parametrize(
     "raw",
-    ["..", "a/..", "a/./b", "%2e%2e", "a/..%2fb", "..%5ca", "%252e%252e", "", "a//b", "a/", "%0a"],
+    [
+        "..",
+        "a/..",
+        "a/./b",
+        "%2e%2e",
+        "a/..%2fb",
+        "..%5ca",
+        "%252e%252e",
+        "",
+        "a//b",
+        "a/",
+        "a%0d%0ab",
+    ],
 )
 def test_a_path_that_could_leave_its_folder_is_refused(raw: str) -> None:
     with pytest.raises(BadPathError):
@@ -19,7 +31,9 @@ def test_a_path_that_is_not_utf_8_is_refused() -> None:
         safe_path("%ff")
 
 
-@pytest.mark.parametrize("raw", ["jobs", "runs/r1/notebook.html", "datasets/a.b.c%20%25d..e"])
+@pytest.mark.parametrize(
+    "raw", ["jobs", "runs/r1/notebook.html", "datasets/a.b.c%20%25d..e", "new%0Aline%09.txt"]
+)
 def test_an_ordinary_path_stays_as_it_is(raw: str) -> None:
     assert safe_path(raw) == raw
 

@@ -20,6 +20,8 @@ RESPONSE_HEADERS = (
     "Content-Type",
     "ETag",
     "Last-Modified",
+    # Of a notebook that its run still writes.
+    "Perijove-Partial",
     "Retry-After",
 )
 
@@ -43,7 +45,11 @@ def safe_path(raw: str) -> str:
         hidden = unquote(segment).replace("\\", "/").split("/")
         if any(part in ("", ".", "..") for part in hidden):
             raise BadPathError(raw)
-        if any(ord(character) < 32 or ord(character) == 127 for character in segment):
+        # A file that a run left may have a line's end in its name; it stays percent-encoded.
+        if any(
+            (ord(character) < 32 and character not in "\t\n") or ord(character) == 127
+            for character in segment
+        ):
             raise BadPathError(raw)
         segments.append(quote(segment, safe=""))
     return "/".join(segments)
