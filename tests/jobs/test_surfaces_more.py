@@ -266,6 +266,44 @@ def test_runs_are_done_again_compared_and_leave_files(
     assert "".join(jobs.logs("files", follow=True)).count("C = 4.0") == 1
 
 
+def test_a_try_that_failed_is_looked_at_after_the_next_one_went_well(
+    ada: Api, perijove: Perijove, shell: InteractiveShell, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    source = (
+        f"import pathlib\nprint('try', 1 + (seen := pathlib.Path({str(again)!r}).exists()))\n"
+        f"pathlib.Path({str(again)!r}).touch()\nassert seen, 'not yet'"
+    )
+    jobs.create(notebook(code("1"), code(source)), "flaky", retries=1, retry_delay=0)
+    run = jobs.run("flaky")
+    assert (run.state, run.attempt) == (RunState.succeeded, 2), run.reason
+    why = "Cell 2, line 4 raised AssertionError: not yet"
+    assert f"try 1: failed: {why}" in perijove("jobs", "show", "flaky", "--run", run.id)
+    for line in (["flaky", "--attempt", "1"], ["flaky", "--run", run.id, "--attempt", "1"]):
+        shown = perijove("jobs", "show", *line)
+        assert "try 1 of 2 (failed)" in shown and why in shown
+        assert ">    4 assert seen" in shown and "Traceback" in shown
+        assert "try 1\n" in perijove("jobs", "logs", *line)
+    assert "try 2\n" in perijove("jobs", "logs", "flaky")
+    told = json.loads(perijove("jobs", "show", "flaky", "--attempt", "1", "--json"))
+    assert (told["state"], told["failed_cell"], told["has_output"]) == ("failed", 1, True)
+    magics = JobMagics(shell)
+    assert repr(magics.job("show flaky --attempt 1")) + "\n" == perijove(
+        "jobs", "show", "flaky", "--attempt", "1"
+    )
+    with pytest.raises(PerijoveError, match="The run has no attempt 3"):
+        perijove("jobs", "show", "flaky", "--attempt", "3")
+    with pytest.raises(PerijoveError, match="The run has no attempt 3"):
+        magics.job("logs flaky --attempt 3")
+    with ada.client("ada") as client:
+        first, second = (
+            client.get(f"/runs/{run.id}/cells", params={"attempt": attempt}).json()["cells"]
+            for attempt in (1, 2)
+        )
+    assert [len(first), len(second)] == [2, 2]
+    assert first[1]["ended_at"] <= second[0]["started_at"]
+
+
 def test_names_of_a_runs_files_stay_in_the_folder(tmp_path: Path) -> None:
     from perijove.jobs.watching import _place, _save
 

@@ -84,9 +84,11 @@ def test_the_record_stays_and_says_what_became_of_the_rest(
     monkeypatch.setattr(retention, "BATCH", 2)
     job = platform.promote(policy=Policy(keep_days=1))
     rows = [old(platform, job.id, 5, str(number)) for number in range(5)]
-    log = put_in(platform, "log of a try")
+    log, told = put_in(platform, "log of a try"), put_in(platform, "events of a try")
+    tried = AttemptRow(run_id=rows[0].id, attempt=0, state="failed")
+    tried.log_sha256, tried.events_sha256 = log, told
     with platform.context.database.session() as session:
-        session.add(AttemptRow(run_id=rows[0].id, attempt=0, state="failed", log_sha256=log))
+        session.add(tried)
     # The same log again, of a run that is kept.
     kept = ended(platform, job.id, log_sha256=put_in(platform, "log 0"))
     retention.RetentionDuty(platform.context).tick()
@@ -103,7 +105,7 @@ def test_the_record_stays_and_says_what_became_of_the_rest(
     for row in rows:
         assert row.output_sha256 and row.events_sha256
         assert row.output_sha256 not in blobs and row.events_sha256 not in blobs
-    assert log not in blobs
+    assert log not in blobs and told not in blobs
 
 
 def _sweep_at_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

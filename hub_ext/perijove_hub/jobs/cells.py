@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from perijove.types.base import Principal
 from perijove.types.jobs import CellTime, CellTimes, RunState
 from perijove_hub.context import Context
-from perijove_hub.jobs import live
+from perijove_hub.jobs import attempts, live
 from perijove_hub.jobs.finding import find_run
 from perijove_hub.launch import Launcher, plain
 from perijove_hub.store import BlobStore
@@ -42,24 +42,35 @@ class Told:
     left_out: int = 0
 
 
-def times(context: Context, launcher: Launcher, principal: Principal, run_id: str) -> CellTimes:
-    """Return a run's cells: those that ran, and of a run that has not ended those to come."""
+def times(
+    context: Context,
+    launcher: Launcher,
+    principal: Principal,
+    run_id: str,
+    *,
+    attempt: int | None = None,
+) -> CellTimes:
+    """Return the cells of a run or of an earlier attempt: those that ran.
+
+    Of a run that has not ended those to come as well.
+    """
     with context.database.reading() as session:
         row, _ = find_run(session, principal, run_id)
+        tried = attempts.find(session, row, attempt)
         earlier = _earlier(session, row)
-    ended = RunState(row.state).terminal
+    ended = RunState(tried.state).terminal
     told = Told()
     if ended:
-        told = _stored(context.blobs, row.events_sha256)
+        told = _stored(context.blobs, tried.events_sha256)
     elif content := live.events(launcher, row, MAX_EVENTS):
         told = parse(content)
     before = [(version, _stored(context.blobs, address)) for version, address in earlier]
     expected = _expected([earlier_told for _, earlier_told in before])
-    cells = _within(row, told, expected)
+    cells = _within(tried, tried.started_at or row.queued_at, told, expected)
     same = next((one for version, one in before if version == row.version), None)
     if not ended and same is not None:
         cells += _to_come(same, done=len(cells), expected=expected)
-    total = max(told.total, row.cells_total, len(cells))
+    total = max(told.total, row.cells_total if tried is row else 0, len(cells))
     return CellTimes(cells=cells[:MOST], total=total, left_out=told.left_out)
 
 
@@ -105,15 +116,17 @@ def parse(content: bytes) -> Told:
     return Told(cells, total, left_out)
 
 
-def _within(row: RunRow, told: Told, expected: dict[tuple[str, int], float]) -> list[CellTime]:
-    """Make messages of cells, with times between the run's start and its end, or now."""
-    first = (row.started_at or row.queued_at).timestamp()
-    last = max(first, (row.ended_at or utcnow()).timestamp())
+def _within(
+    tried: attempts.Tried, began: datetime, told: Told, expected: dict[tuple[str, int], float]
+) -> list[CellTime]:
+    """Make messages of cells, with times between the start and the end, or now."""
+    first = began.timestamp()
+    last = max(first, (tried.ended_at or utcnow()).timestamp())
 
     def moment(at: float) -> datetime:
         return datetime.fromtimestamp(min(max(at, first), last), UTC)
 
-    ended = RunState(row.state).terminal
+    ended = RunState(tried.state).terminal
     cells = []
     for key, (number, index, line, start, end) in zip(_keys(told), told.cells, strict=True):
         # The kernel's end may have come without a word: then the run's end is the cell's.

@@ -11,6 +11,7 @@ from perijove.types.jobs import Cause, RunState
 from perijove.types.watching import RunFailure
 from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound
+from perijove_hub.jobs import attempts
 from perijove_hub.jobs.finding import find_run
 from perijove_hub.jobs.render import MAX_BYTES
 from perijove_hub.launch import plain
@@ -24,25 +25,31 @@ MAX_LINE, MAX_TRACEBACK = 500, 20_000
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def of_run(context: Context, principal: Principal, run_id: str) -> RunFailure:
-    """Return where and why a run failed; raises ``NotFound`` for one that did not."""
+def of_run(
+    context: Context, principal: Principal, run_id: str, *, attempt: int | None = None
+) -> RunFailure:
+    """Return where and why a run failed, or an earlier attempt of it.
+
+    Raises ``NotFound`` for one that did not.
+    """
     with context.database.reading() as session:
         row, _ = find_run(session, principal, run_id)
-    if not RunState(row.state).terminal or row.state == RunState.succeeded.value:
+        tried = attempts.find(session, row, attempt)
+    if not RunState(tried.state).terminal or tried.state == RunState.succeeded.value:
         raise NotFound("The run has not failed.", fix="Look at its state.")
     said = RunFailure(
-        cause=Cause(row.cause) if row.cause else None,
-        reason=row.reason,
-        cell=row.failed_cell,
-        peak_memory_mb=row.peak_memory_mb,
+        cause=Cause(tried.cause) if tried.cause else None,
+        reason=tried.reason,
+        cell=tried.failed_cell,
+        peak_memory_mb=tried.peak_memory_mb,
     )
-    if row.failed_cell is None:
+    if tried.failed_cell is None:
         return said
-    if row.output_sha256 is None:
+    if tried.output_sha256 is None:
         said.left_out.append(_no_notebook(row))
         return said
     try:
-        content = context.blobs.get(row.output_sha256)
+        content = context.blobs.get(tried.output_sha256)
     except KeyError:
         # Retention was faster.
         content = b""
@@ -53,7 +60,7 @@ def of_run(context: Context, principal: Principal, run_id: str) -> RunFailure:
         )
         return said
     try:
-        _show(said, json.loads(content)["cells"][row.failed_cell])
+        _show(said, json.loads(content)["cells"][tried.failed_cell])
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         said.left_out.append("The output notebook has no such cell: the run's own code wrote it.")
     return said

@@ -138,9 +138,11 @@ def retry(
             cause=ending.cause.value if ending.cause else None,
             started_at=run.started_at,
             ended_at=now,
+            failed_cell=ending.failed_cell,
             peak_memory_mb=ending.peak_memory_mb,
             output_sha256=kept.output_sha256,
             log_sha256=kept.log_sha256,
+            events_sha256=kept.events_sha256,
         )
     )
     audit.record(session, "worker", "run.retry", run.id, attempt=run.attempt + 1)

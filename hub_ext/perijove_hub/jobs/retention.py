@@ -82,7 +82,7 @@ def let_go(session: Session, runs: Sequence[str]) -> None:
             select(RunRow.output_sha256, RunRow.log_sha256, RunRow.events_sha256).where(
                 RunRow.id.in_(runs)
             ),
-            select(AttemptRow.output_sha256, AttemptRow.log_sha256).where(
+            select(AttemptRow.output_sha256, AttemptRow.log_sha256, AttemptRow.events_sha256).where(
                 AttemptRow.run_id.in_(runs)
             ),
             select(ArtifactRow.sha256).where(ArtifactRow.run_id.in_(runs)),
@@ -95,7 +95,7 @@ def let_go(session: Session, runs: Sequence[str]) -> None:
     session.execute(
         update(AttemptRow)
         .where(AttemptRow.run_id.in_(runs))
-        .values(output_sha256=None, log_sha256=None)
+        .values(output_sha256=None, log_sha256=None, events_sha256=None)
     )
     session.execute(
         update(RunRow)

@@ -103,15 +103,19 @@ def list_run_attempts(principal: Reader, runs: Runs, run_id: str) -> list[Attemp
 
 
 @router.get("/runs/{run_id}/cells")
-def get_run_cells(principal: Reader, ctx: Ctx, run_id: str) -> CellTimes:
+def get_run_cells(
+    principal: Reader, ctx: Ctx, run_id: str, attempt: AttemptNumber = None
+) -> CellTimes:
     """Tell when each cell ran, and how long those to come will probably take."""
-    return cells.times(ctx, launcher(ctx), principal, run_id)
+    return cells.times(ctx, launcher(ctx), principal, run_id, attempt=attempt)
 
 
 @router.get("/runs/{run_id}/failure")
-def get_run_failure(principal: Reader, ctx: Ctx, run_id: str) -> RunFailure:
+def get_run_failure(
+    principal: Reader, ctx: Ctx, run_id: str, attempt: AttemptNumber = None
+) -> RunFailure:
     """Show the cell that failed, its traceback, and why the run ended."""
-    return failure.of_run(ctx, principal, run_id)
+    return failure.of_run(ctx, principal, run_id, attempt=attempt)
 
 
 @router.get("/runs/{run_id}/compare/{other}")

@@ -17,7 +17,7 @@ from perijove_hub.access import may_change
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound, Refused
-from perijove_hub.jobs import after, image, live, quota, versions, wire
+from perijove_hub.jobs import after, attempts, image, live, quota, versions, wire
 from perijove_hub.jobs.enqueue import enqueue
 from perijove_hub.jobs.finding import find_run, may_run
 from perijove_hub.jobs.names import workload_name
@@ -25,7 +25,7 @@ from perijove_hub.jobs.service import find
 from perijove_hub.jobs.values import submitted
 from perijove_hub.launch import Launcher
 from perijove_hub.store import audit, idempotency
-from perijove_hub.store.models import AttemptRow, JobRow, JobVersionRow, RunRow, utcnow
+from perijove_hub.store.models import JobRow, JobVersionRow, RunRow, utcnow
 
 #: Most bytes of a log in one answer.
 CHUNK = 256 * 1024
@@ -105,12 +105,7 @@ class RunService:
         """Return a run's tries in their order; the last is the run as it is now."""
         with self._context.database.reading() as session:
             row, _ = find_run(session, principal, run_id)
-            earlier = session.scalars(
-                select(AttemptRow)
-                .where(AttemptRow.run_id == row.id, AttemptRow.attempt < row.attempt)
-                .order_by(AttemptRow.attempt)
-            ).all()
-            return (*map(_attempt, earlier), _attempt(row))
+            return attempts.all_of(session, row)
 
     def cancel(self, principal: Principal, run_id: str) -> Run:
         """Cancel a run; one that has ended stays as it is."""
@@ -148,7 +143,7 @@ class RunService:
         """Read a run's log, or that of an earlier attempt, from byte ``offset``."""
         with self._context.database.reading() as session:
             row, _ = find_run(session, principal, run_id)
-            tried = _tried(session, row, attempt)
+            tried = attempts.find(session, row, attempt)
         ended = RunState(tried.state).terminal
         if ended:
             content = self._context.blobs.get(tried.log_sha256) if tried.log_sha256 else b""
@@ -176,7 +171,7 @@ class RunService:
         """
         with self._context.database.reading() as session:
             row, _ = find_run(session, principal, run_id)
-            tried = _tried(session, row, attempt)
+            tried = attempts.find(session, row, attempt)
         if not RunState(tried.state).terminal:
             so_far = live.notebook(self._launcher, row)
             if so_far is not None:
@@ -184,7 +179,7 @@ class RunService:
             # Perhaps it has ended in between.
             with self._context.database.reading() as session:
                 row, _ = find_run(session, principal, run_id)
-                tried = _tried(session, row, attempt)
+                tried = attempts.find(session, row, attempt)
         if tried.output_sha256 is None:
             raise _no_output(row)
         return self._context.blobs.get(tried.output_sha256), False
@@ -269,32 +264,6 @@ def _once(make: Callable[[], Run]) -> Run:
     except IntegrityError:
         # The same Idempotency-Key at the same moment: now it is there to be found.
         return make()
-
-
-def _tried(session: Session, run: RunRow, attempt: int | None) -> RunRow | AttemptRow:
-    """Return an earlier attempt, or the run itself for its last. Raises ``NotFound``."""
-    if attempt is None or attempt == run.attempt:
-        return run
-    found = session.get(AttemptRow, (run.id, attempt))
-    if found is None:
-        raise NotFound(
-            f"The run has no attempt {attempt}.",
-            field="attempt",
-            fix=f"It is at its attempt {run.attempt}; leave the number out for that one.",
-        )
-    return found
-
-
-def _attempt(row: AttemptRow | RunRow) -> Attempt:
-    return Attempt(
-        attempt=row.attempt,
-        state=RunState(row.state),
-        reason=row.reason,
-        cause=Cause(row.cause) if row.cause else None,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        peak_memory_mb=row.peak_memory_mb,
-    )
 
 
 def _point(row: RunRow) -> RunPoint:

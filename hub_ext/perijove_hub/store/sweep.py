@@ -48,6 +48,7 @@ REFERENCES: tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | None]
     ArtifactRow.sha256,
     AttemptRow.output_sha256,
     AttemptRow.log_sha256,
+    AttemptRow.events_sha256,
     BuildRow.log_sha256,
     ShareRow.notebook_sha256,
 )

@@ -632,6 +632,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/jobs/{job_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Deliveries
+         * @description List the messages of a job's last 90 days, newest first, with why any did not arrive.
+         */
+        get: operations["list_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/jobs/{job_id}/export": {
         parameters: {
             query?: never;
@@ -1771,6 +1791,17 @@ export interface components {
             cause?: components["schemas"]["Cause"] | null;
             /** Ended At */
             ended_at?: string | null;
+            /**
+             * Failed Cell
+             * @description Index of the code cell that raised.
+             */
+            failed_cell?: number | null;
+            /**
+             * Has Output
+             * @description Whether it left an output notebook that is still kept.
+             * @default false
+             */
+            has_output: boolean;
             /** Peak Memory Mb */
             peak_memory_mb?: number | null;
             /** Reason */
@@ -2337,6 +2368,57 @@ export interface components {
             /** Table */
             table: string;
         };
+        /**
+         * Delivery
+         * @description One message to one recipient.
+         */
+        Delivery: {
+            /** Attempts */
+            attempts: number;
+            channel: components["schemas"]["Channel"];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Error
+             * @description Why the newest attempt failed; null when it did not.
+             */
+            error?: string | null;
+            event: components["schemas"]["NotifyOn"];
+            /**
+             * Id
+             * @description The same in every attempt: what a webhook gets as ``webhook-id``.
+             */
+            id: string;
+            /**
+             * Next At
+             * @description When it is tried next; null when it is no more.
+             */
+            next_at?: string | null;
+            /** Notification Id */
+            notification_id: string;
+            /**
+             * Run Id
+             * @description Null when it tells of a slot that nothing has served.
+             */
+            run_id?: string | null;
+            state: components["schemas"]["DeliveryState"];
+            /** Target */
+            target: string;
+            /**
+             * Tried At
+             * @description When it was sent, or last tried in vain.
+             */
+            tried_at?: string | null;
+        };
+        /**
+         * DeliveryState
+         * @description How far a message has got.
+         * @enum {string}
+         */
+        DeliveryState: "waiting" | "sent" | "given up";
         /**
          * Deployment
          * @description A stable URL and what answers behind it.
@@ -3037,6 +3119,9 @@ export interface components {
         /**
          * JobUpdate
          * @description Change what may change: a null leaves the field as it is.
+         *
+         *     What ``schedule``, ``resources`` and ``policy`` do not name stays as it is too, so that two
+         *     who change different things at once lose nothing.
          */
         JobUpdate: {
             /** Group */
@@ -3048,7 +3133,16 @@ export interface components {
             owner_group?: string | null;
             policy?: components["schemas"]["Policy"] | null;
             resources?: components["schemas"]["Resources"] | null;
+            /**
+             * @description Its ``parameters`` are replaced together; another way to be due takes the place of the one
+             *     before.
+             */
             schedule?: components["schemas"]["Schedule"] | null;
+            /**
+             * Seen
+             * @description ``updated_at`` of the job as the caller knows it: refused when the job has changed since.
+             */
+            seen?: string | null;
             /**
              * Unschedule
              * @default false
@@ -3427,7 +3521,7 @@ export interface components {
             signing_key?: string | null;
             /**
              * Target
-             * @description A webhook's URL shows no more than its host to whoever did not make it.
+             * @description The address; of a webhook's URL no more than the host, because the rest may be secret.
              */
             target: string;
         };
@@ -3525,6 +3619,13 @@ export interface components {
         Page_DatasetSummary_: {
             /** Items */
             items: components["schemas"]["DatasetSummary"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /** Page[Delivery] */
+        Page_Delivery_: {
+            /** Items */
+            items: components["schemas"]["Delivery"][];
             /** Next Cursor */
             next_cursor?: string | null;
         };
@@ -4327,6 +4428,14 @@ export interface components {
              * @default []
              */
             after: string[];
+            /**
+             * After Names
+             * @description Names of the jobs in ``after``, by id, as far as the reader may see them.
+             * @default {}
+             */
+            after_names: {
+                [key: string]: string;
+            };
             /** @default latest */
             catch_up: components["schemas"]["CatchUp"];
             /**
@@ -6363,6 +6472,42 @@ export interface operations {
             };
         };
     };
+    list_deliveries: {
+        parameters: {
+            query?: {
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Delivery_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     export_job: {
         parameters: {
             query?: {
@@ -7331,7 +7476,10 @@ export interface operations {
     };
     get_run_cells: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description One of its attempts; left out for the last */
+                attempt?: number | null;
+            };
             header?: never;
             path: {
                 run_id: string;
@@ -7394,7 +7542,10 @@ export interface operations {
     };
     get_run_failure: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description One of its attempts; left out for the last */
+                attempt?: number | null;
+            };
             header?: never;
             path: {
                 run_id: string;

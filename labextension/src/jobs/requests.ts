@@ -6,7 +6,6 @@ import type {
   JobCreate,
   JobUpdate,
   JobVersion,
-  LogChunk,
   Principal,
   Run,
   RunState,
@@ -172,12 +171,4 @@ export function getRun(api: IApi, id: string): Promise<Run> {
 
 export function cancelRun(api: IApi, id: string): Promise<Run> {
   return api.answer(api.client.POST('/runs/{run_id}/cancel', { params: { path: { run_id: id } } }));
-}
-
-export function getRunLog(api: IApi, id: string, offset: number): Promise<LogChunk> {
-  return api.answer(
-    api.client.GET('/runs/{run_id}/logs', {
-      params: { path: { run_id: id }, query: { offset } }
-    })
-  );
 }

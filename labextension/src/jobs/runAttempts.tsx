@@ -1,20 +1,25 @@
-import { useState, type ReactElement } from 'react';
+import type { ReactElement } from 'react';
 
 import type { Attempt, Run } from '../api/types';
 import { Chip } from '../ui/chip';
 import { usePerijove } from '../ui/context';
-import { Log } from '../ui/log';
 import { duration, Moment } from '../ui/moment';
 import { Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
 import { Failure, Skeleton } from '../ui/states';
 import { DataTable } from '../ui/table';
-import { getAttemptLog, listAttempts } from './watching';
+import { listAttempts } from './watching';
 
-/** How often a run was tried, how each try ended, and the log of an earlier one. */
-export function Attempts({ run }: { run: Run }): ReactElement {
+interface IProps {
+  run: Run;
+  /** The attempt whose cells, log and notebook the page shows. */
+  shown: number;
+  onChoose: (attempt: Attempt) => void;
+}
+
+/** How often a run was tried and how each try ended; the page shows the one that is chosen. */
+export function Attempts({ run, shown, onChoose }: IProps): ReactElement {
   const { api, trans } = usePerijove();
-  const [chosen, setChosen] = useState<number>();
   const { data, problem, refresh } = usePolled(
     `run/${run.id}/attempts/${run.attempt}/${run.state}`,
     () => listAttempts(api, run.id),
@@ -29,8 +34,8 @@ export function Attempts({ run }: { run: Run }): ReactElement {
           label={trans.__('Attempts')}
           rows={data}
           rowKey={({ attempt }) => attempt}
-          isSelected={({ attempt }) => attempt === chosen}
-          onOpen={({ attempt }) => setChosen(attempt === chosen ? undefined : attempt)}
+          isSelected={({ attempt }) => attempt === shown}
+          onOpen={onChoose}
           columns={[
             { name: trans.__('Attempt'), numeric: true, cell: ({ attempt }) => attempt },
             { name: trans.__('State'), cell: ({ state }) => <Chip state={state} /> },
@@ -55,16 +60,9 @@ export function Attempts({ run }: { run: Run }): ReactElement {
           ]}
         />
       )}
-      {chosen !== undefined && chosen < run.attempt && (
-        <>
-          <h3>{trans.__('Log of attempt %1', chosen)}</h3>
-          <Log
-            key={chosen}
-            question={`run/${run.id}/attempt/${chosen}/log`}
-            read={offset => getAttemptLog(api, run.id, chosen, offset)}
-          />
-        </>
-      )}
+      <p className="pj-Facts">
+        {trans.__('Choose an attempt to see its cells, log and output notebook below.')}
+      </p>
     </Section>
   );
 }

@@ -10,13 +10,20 @@ import { hasEnded } from './runState';
 import { getCells } from './watching';
 
 /** When each cell of a run ran, and how long the running one and those to come will take. */
-export function RunCells({ run }: { run: Run }): ReactElement | null {
+export function RunCells({
+  run,
+  earlier = false
+}: {
+  run: Run;
+  /** Whether it is an earlier attempt of the run. */
+  earlier?: boolean;
+}): ReactElement | null {
   const { api, trans } = usePerijove();
   const ended = hasEnded(run);
   // Another question once it has ended: the last answer came before.
   const { data, problem, refresh } = usePolled(
     `run/${run.id}/cells/${run.attempt}${ended ? '/ended' : ''}`,
-    () => getCells(api, run.id),
+    () => getCells(api, run),
     { interval: 1500, isLast: () => ended }
   );
   const now = useNow(!ended);
@@ -34,7 +41,7 @@ export function RunCells({ run }: { run: Run }): ReactElement | null {
     ...(data?.cells ?? []).map(cell => Math.max(taken(cell, now) ?? 0, cell.expected_s ?? 0))
   );
   return (
-    <Section title={trans.__('Cells')}>
+    <Section title={earlier ? trans.__('Cells of attempt %1', run.attempt) : trans.__('Cells')}>
       {problem && <Failure problem={problem} onRetry={refresh} />}
       {!data && !problem && <Skeleton rows={4} />}
       {data?.cells.length === 0 && (

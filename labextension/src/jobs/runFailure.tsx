@@ -11,8 +11,8 @@ import { getFailure } from './watching';
 export function FailureBox({ run }: { run: Run }): ReactElement {
   const { api, trans } = usePerijove();
   const { data, problem, refresh } = usePolled(
-    `run/${run.id}/failure`,
-    () => getFailure(api, run.id),
+    `run/${run.id}/failure/${run.attempt}`,
+    () => getFailure(api, run),
     { isLast: () => true }
   );
   return (

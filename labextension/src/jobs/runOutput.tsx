@@ -7,21 +7,34 @@ import { Section } from '../ui/page';
 import { hasEnded } from './runState';
 
 /** A run's output notebook; of one that runs, as it was saved last, when somebody asks for it. */
-export function Output({ run }: { run: Run }): ReactElement | null {
+export function Output({
+  run,
+  earlier = false
+}: {
+  run: Run;
+  /** Whether it is an earlier attempt of the run. */
+  earlier?: boolean;
+}): ReactElement | null {
   const { api, trans } = usePerijove();
   const [asked, setAsked] = useState(0);
   const ended = hasEnded(run);
   if (ended ? !run.has_output : !run.started_at) {
     return null;
   }
+  const query = earlier ? `?attempt=${run.attempt}` : '';
+  const title = earlier
+    ? trans.__('Output notebook of attempt %1', run.attempt)
+    : ended
+      ? trans.__('Output notebook')
+      : trans.__('Output notebook so far');
   return (
     <Section
-      title={ended ? trans.__('Output notebook') : trans.__('Output notebook so far')}
+      title={title}
       actions={
         ended ? (
           <a
             className="pj-Button pj-mod-small"
-            href={api.url('runs', run.id, 'notebook')}
+            href={api.url('runs', run.id, 'notebook') + query}
             download={`${run.job}.ipynb`}
           >
             <downloadIcon.react tag="span" />
@@ -41,13 +54,13 @@ export function Output({ run }: { run: Run }): ReactElement | null {
       {(ended || asked > 0) && (
         // What others wrote: no scripts, no origin, no cookies.
         <iframe
-          key={ended ? 'ended' : asked}
+          key={ended ? `ended${query}` : asked}
           className="pj-Notebook"
           sandbox=""
           referrerPolicy="no-referrer"
           loading="lazy"
           title={trans.__('Output notebook of %1', run.job)}
-          src={api.url('runs', run.id, 'notebook.html')}
+          src={api.url('runs', run.id, 'notebook.html') + query}
         />
       )}
     </Section>

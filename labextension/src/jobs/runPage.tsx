@@ -2,7 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState, type ReactElement } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
-import type { Run } from '../api/types';
+import type { Attempt, Run } from '../api/types';
 import { Chip } from '../ui/chip';
 import { usePerijove } from '../ui/context';
 import { Log } from '../ui/log';
@@ -14,13 +14,14 @@ import { repeatRun, repeatWithOthers } from './againForm';
 import { Artifacts } from './artifacts';
 import { chooseComparison } from './compareForm';
 import { Progress } from './progress';
-import { cancelRun, getRun, getRunLog } from './requests';
+import { cancelRun, getRun } from './requests';
 import { Attempts } from './runAttempts';
 import { RunCells } from './runCells';
 import { FailureBox } from './runFailure';
 import { RunLineage } from './runLineage';
 import { Output } from './runOutput';
 import { hasEnded, triggerWords } from './runState';
+import { getAttemptLog } from './watching';
 
 /** A run's own page: how far it is, what it wrote, why it failed, and its notebook. */
 export function RunPage({ id }: { id: string }): ReactElement {
@@ -42,6 +43,9 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
       .finally(() => setBusy(false));
   };
   const ended = hasEnded(run);
+  const [chosen, choose] = useState<Attempt>();
+  const earlier = chosen !== undefined && chosen.attempt < run.attempt;
+  const shown = earlier ? { ...run, ...chosen } : run;
   return (
     <PageFrame
       kind={trans.__('Run')}
@@ -131,20 +135,27 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
           />
         </Section>
       )}
-      {run.started_at && !run.dropped_at && <RunCells run={run} />}
-      {run.attempt > 1 && <Attempts run={run} />}
+      {run.attempt > 1 && (
+        <Attempts
+          run={run}
+          shown={shown.attempt}
+          onChoose={one => choose(one.attempt < run.attempt ? one : undefined)}
+        />
+      )}
+      {earlier && shown.state !== 'succeeded' && <FailureBox run={shown} />}
+      {shown.started_at && !run.dropped_at && <RunCells run={shown} earlier={earlier} />}
       {!run.dropped_at && (
-        <Section title={trans.__('Log')}>
+        <Section title={earlier ? trans.__('Log of attempt %1', shown.attempt) : trans.__('Log')}>
           <Log
-            key={run.attempt}
-            question={`run/${run.id}/log/${run.attempt}`}
-            read={offset => getRunLog(api, run.id, offset)}
+            key={shown.attempt}
+            question={`run/${run.id}/log/${shown.attempt}`}
+            read={offset => getAttemptLog(api, run.id, shown.attempt, offset)}
           />
         </Section>
       )}
       <RunLineage run={run} />
       <Artifacts run={run} />
-      <Output run={run} />
+      <Output run={shown} earlier={earlier} />
     </PageFrame>
   );
 }

@@ -15,9 +15,12 @@ import type {
 /** Versions of a job that are looked through for a run's own. */
 const VERSIONS = 500;
 
-export function getCells(api: IApi, runId: string): Promise<CellTimes> {
+export function getCells(api: IApi, run: Run): Promise<CellTimes> {
+  const { attempt } = run;
   return api.answer(
-    api.client.GET('/runs/{run_id}/cells', { params: { path: { run_id: runId } } })
+    api.client.GET('/runs/{run_id}/cells', {
+      params: { path: { run_id: run.id }, query: { attempt } }
+    })
   );
 }
 
@@ -40,9 +43,12 @@ export function getAttemptLog(
   );
 }
 
-export function getFailure(api: IApi, runId: string): Promise<RunFailure> {
+export function getFailure(api: IApi, run: Run): Promise<RunFailure> {
+  const { attempt } = run;
   return api.answer(
-    api.client.GET('/runs/{run_id}/failure', { params: { path: { run_id: runId } } })
+    api.client.GET('/runs/{run_id}/failure', {
+      params: { path: { run_id: run.id }, query: { attempt } }
+    })
   );
 }
 

@@ -22,7 +22,6 @@ from perijove.jobs.running import (
     cancel,
     list,  # noqa: A004
     logs,
-    names,
     run,
     runs,
     show,
@@ -31,12 +30,21 @@ from perijove.jobs.running import (
 )
 from perijove.jobs.sweeping import cancel_sweep, show_sweep, sweep, sweeps, trials, wait_sweep
 from perijove.jobs.versioning import approve, diff, disapprove, versions
-from perijove.jobs.watching import artifacts, compare, download, failure, lineage, rerun
+from perijove.jobs.watching import (
+    artifacts,
+    attempts,
+    compare,
+    download,
+    failure,
+    lineage,
+    rerun,
+)
 
 __all__ = [
     "JobError",
     "approve",
     "artifacts",
+    "attempts",
     "backfill",
     "backfills",
     "cancel",
@@ -57,7 +65,6 @@ __all__ = [
     "list",
     "logs",
     "name_for",
-    "names",
     "notifications",
     "notify",
     "pause",

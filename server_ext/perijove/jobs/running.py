@@ -5,11 +5,9 @@ from __future__ import annotations
 import builtins
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 from perijove.client import Client
-from perijove.exceptions import ApiError
 from perijove.following import PERIOD, until_ended
 from perijove.jobs.finding import JobError, find, last_run, once, run_path
 from perijove.types.base import Page
@@ -72,18 +70,6 @@ def show(name: str, *, owner: str | None = None) -> Job:
         return find(client, name, owner)
 
 
-def names(job: Job) -> dict[str, str]:
-    """Return the names, by id, of the jobs that ``job`` runs after, as far as you may see them."""
-    found: dict[str, str] = {}
-    after = job.schedule.after if job.schedule else []
-    if after:
-        with Client() as client:
-            for job_id in after:
-                with suppress(ApiError):
-                    found[job_id] = client.get(Job, f"/jobs/{job_id}").name
-    return found
-
-
 def runs(
     name: str, *, state: str | None = None, owner: str | None = None, limit: int = 10
 ) -> builtins.list[Run]:
@@ -94,17 +80,23 @@ def runs(
 
 
 def logs(
-    name: str, *, run: str | None = None, owner: str | None = None, follow: bool = False
+    name: str,
+    *,
+    run: str | None = None,
+    attempt: int | None = None,
+    owner: str | None = None,
+    follow: bool = False,
 ) -> Iterator[str]:
     """Yield the log of a job's last run, or of ``run``, as far as there is one now.
 
-    With ``follow`` it goes on until the run has ended.
+    Of a run that was tried several times it is the last try's, or that of ``attempt``. With
+    ``follow`` it goes on until the run has ended.
     """
     with Client() as client:
         run_id = run or last_run(find(client, name, owner)).id
         offset = 0
         while True:
-            chunk = client.get(LogChunk, f"{run_path(run_id)}/logs", offset=offset)
+            chunk = client.get(LogChunk, f"{run_path(run_id)}/logs", offset=offset, attempt=attempt)
             if chunk.text:
                 yield chunk.text
             if chunk.ended:

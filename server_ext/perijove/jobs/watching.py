@@ -13,7 +13,7 @@ from perijove.following import until_ended
 from perijove.jobs.finding import JobError, find, last_run, once, run_path
 from perijove.jobs.running import plain
 from perijove.types.comparison import Comparison
-from perijove.types.jobs import Artifact, Run, RunAgain
+from perijove.types.jobs import Artifact, Attempt, Run, RunAgain
 from perijove.types.lineage import Lineage
 from perijove.types.watching import RunFailure
 
@@ -75,10 +75,17 @@ def compare(one: str, other: str) -> Comparison:
         return client.get(Comparison, f"{run_path(one)}/compare/{quote(other, safe='')}")
 
 
-def failure(run_id: str) -> RunFailure:
-    """Return the cell at which a run failed, and why."""
+def failure(run_id: str, *, attempt: int | None = None) -> RunFailure:
+    """Return the cell at which a run failed, or an earlier ``attempt`` of it, and why."""
     with Client() as client:
-        return client.get(RunFailure, f"{run_path(run_id)}/failure")
+        return client.get(RunFailure, f"{run_path(run_id)}/failure", attempt=attempt)
+
+
+def attempts(run_id: str) -> list[Attempt]:
+    """Return how often a run was tried, in order; the last one is the run as it is now."""
+    with Client() as client:
+        answer = client.send("GET", f"{run_path(run_id)}/attempts")
+    return [Attempt.model_validate(one) for one in answer.json()]
 
 
 def _which(client: Client, name: str, run: str | None, owner: str | None) -> str:

@@ -109,6 +109,8 @@ class ScheduleState(Schedule):
     next_slot: datetime | None = None
     last_slot: datetime | None = None
     """The newest slot that was served or left out."""
+    after_names: dict[str, str] = {}
+    """Names of the jobs in ``after``, by id, as far as the reader may see them."""
 
 
 class SchedulePreview(Wire):
@@ -211,12 +213,20 @@ class JobCreate(Wire):
 
 
 class JobUpdate(Wire):
-    """Change what may change: a null leaves the field as it is."""
+    """Change what may change: a null leaves the field as it is.
+
+    What ``schedule``, ``resources`` and ``policy`` do not name stays as it is too, so that two
+    who change different things at once lose nothing.
+    """
 
     schedule: Schedule | None = None
+    """Its ``parameters`` are replaced together; another way to be due takes the place of the one
+    before."""
     unschedule: bool = False
     resources: Resources | None = None
     policy: Policy | None = None
+    seen: datetime | None = None
+    """``updated_at`` of the job as the caller knows it: refused when the job has changed since."""
     visibility: Visibility | None = None
     """Another than ``group`` takes the job from the group that owns it."""
     group: str | None = None
@@ -365,6 +375,10 @@ class Attempt(Wire):
     state: RunState
     reason: str | None = None
     cause: Cause | None = None
+    failed_cell: int | None = None
+    """Index of the code cell that raised."""
+    has_output: bool = False
+    """Whether it left an output notebook that is still kept."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     peak_memory_mb: float | None = None

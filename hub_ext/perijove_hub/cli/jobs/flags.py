@@ -12,6 +12,7 @@ from perijove.options import Option, OptionError
 F = TypeVar("F", bound=Callable[..., Any])
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+ATTEMPT = click.option("--attempt", type=int, metavar="N", help="Of its tries; else the last.")
 OWNER = click.option("--owner", help="Whose job, where several have the name.")
 PARAMS = click.option("--param", "params", multiple=True, metavar="NAME=VALUE")
 RUN = click.option("--run", "run_id", metavar="ID", help="The last run if left out.")

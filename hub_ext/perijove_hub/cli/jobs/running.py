@@ -12,7 +12,7 @@ from perijove.magics.jobs.report import RunReport
 from perijove.magics.jobs.tables import facts, jobs_table, parameters_table, run_card, runs_table
 from perijove.magics.jobs.words import run_progress
 from perijove.types.jobs import Run, RunState
-from perijove_hub.cli.jobs.flags import AS_JSON, OWNER, PARAMS, RUN, VERSION, WAIT, texts
+from perijove_hub.cli.jobs.flags import AS_JSON, ATTEMPT, OWNER, PARAMS, RUN, VERSION, WAIT, texts
 from perijove_hub.cli.jobs.printing import followed, print_json, safe, show
 from perijove_hub.cli.jobs.ranges import show_backfill, show_sweep
 
@@ -80,6 +80,7 @@ def list_(
 @click.option("--run", "run_id", metavar="ID", help="Of it, this one, and where it failed.")
 @click.option("--backfill", metavar="ID", help="Of it, this one with its slots.")
 @click.option("--sweep", metavar="ID", help="Of it, this one with its trials.")
+@ATTEMPT
 @OWNER
 @AS_JSON
 def show_(
@@ -87,13 +88,17 @@ def show_(
     run_id: str | None,
     backfill: str | None,
     sweep: str | None,
+    attempt: int | None,
     owner: str | None,
     as_json: bool,
 ) -> None:
-    """Show the job NAME and its newest runs, or one of its runs, backfills or sweeps."""
+    """Show the job NAME and its newest runs, or one of its runs, backfills or sweeps.
+
+    With --attempt it is a try of the last run, or of --run.
+    """
     if run_id:
-        report = RunReport.of(run_id)
-        show(report.run, report, as_json=as_json)
+        report = RunReport.of(run_id, attempt=attempt)
+        show(report.document, report, as_json=as_json)
         return
     if backfill:
         show_backfill(api.show_backfill(backfill), as_json=as_json)
@@ -101,12 +106,16 @@ def show_(
     if sweep:
         show_sweep(api.show_sweep(sweep), as_json=as_json)
         return
+    if attempt is not None:
+        report = RunReport.of_last(name, attempt=attempt, owner=owner)
+        show(report.document, report, as_json=as_json)
+        return
     job = api.show(name, owner=owner)
     if as_json:
         print_json(job)
         return
     for table in (
-        Card(job.name, facts(job, api.names(job))),
+        Card(job.name, facts(job)),
         parameters_table(job),
         runs_table(api.runs(name, owner=owner), empty="It has not run yet."),
     ):
@@ -116,11 +125,14 @@ def show_(
 @click.command()
 @click.argument("name")
 @RUN
+@ATTEMPT
 @click.option("--follow", is_flag=True, help="Go on until the run has ended.")
 @OWNER
-def logs(name: str, run_id: str | None, follow: bool, owner: str | None) -> None:
+def logs(
+    name: str, run_id: str | None, attempt: int | None, follow: bool, owner: str | None
+) -> None:
     """Print the log of the job NAME's last run."""
-    for text in api.logs(name, run=run_id, owner=owner, follow=follow):
+    for text in api.logs(name, run=run_id, attempt=attempt, owner=owner, follow=follow):
         # Colours pass; what else a notebook sends to the terminal of whoever reads this does not.
         click.echo(safe(text), nl=False)
 

@@ -141,6 +141,8 @@ class WorkerRow(Base):
     started_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     """By the database's clock; then others may take over its runs."""
+    leads_since: Mapped[datetime | None]
+    """Set for the one that does what is done once for the whole installation."""
 
 
 class RunRow(Base):
@@ -207,9 +209,11 @@ class AttemptRow(Base):
     cause: Mapped[str | None] = mapped_column(String(16))
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    failed_cell: Mapped[int | None]
     peak_memory_mb: Mapped[float | None] = mapped_column(Float)
     output_sha256: Mapped[str | None] = mapped_column(String(64))
     log_sha256: Mapped[str | None] = mapped_column(String(64))
+    events_sha256: Mapped[str | None] = mapped_column(String(64))
 
 
 class ArtifactRow(Base):

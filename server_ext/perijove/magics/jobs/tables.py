@@ -10,7 +10,16 @@ from perijove.jobs.notifying import told_of
 from perijove.jobs.settings import in_words
 from perijove.magics.display import Card, Chip, Listing
 from perijove.options import duration
-from perijove.types.jobs import Artifact, Job, JobVersion, Policy, Run, RunState, SchedulePreview
+from perijove.types.jobs import (
+    Artifact,
+    Attempt,
+    Job,
+    JobVersion,
+    Policy,
+    Run,
+    RunState,
+    SchedulePreview,
+)
 from perijove.types.lineage import Lineage
 from perijove.types.notifications import Notification
 
@@ -29,13 +38,12 @@ def made(job: Job) -> str:
 
 def jobs_table(found: Sequence[Job]) -> Listing:
     """Make the table of some jobs."""
-    known = {job.id: job.name for job in found}
     rows = [
         [
             job.name,
             Chip(job.last_run.state.value) if job.last_run else "",
             job.latest.version,
-            in_words(job.schedule, known),
+            in_words(job.schedule),
             f"{job.schedule.next_slot:%Y-%m-%d %H:%M}"
             if job.schedule and job.schedule.next_slot
             else "",
@@ -116,8 +124,8 @@ def preview_table(preview: SchedulePreview) -> Listing:
     )
 
 
-def run_card(run: Run) -> Card:
-    """Make the card of a run."""
+def run_card(run: Run, tries: Sequence[Attempt] = ()) -> Card:
+    """Make the card of a run; ``tries`` are all of one that was tried several times."""
     facts = {
         "parameters": pairs(run.parameters) or None,
         "version": run.version,
@@ -128,18 +136,36 @@ def run_card(run: Run) -> Card:
         "artifacts": ", ".join(one.path for one in run.artifacts) or None,
         "why": run.reason or waits(run),
         "log": f"%job logs {run.job}" if run.state is RunState.failed else None,
+        **{
+            f"try {one.attempt}": f"{one.state.value}: {one.reason}"
+            for one in tries
+            if one.attempt < run.attempt
+        },
     }
     return Card(f"{run.job}, run {run.id}", facts, state=run.state.value)
 
 
-def facts(job: Job, names: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return what is to be said of a job; ``names`` are those of other jobs, by id."""
+def attempt_card(run: Run, attempt: Attempt) -> Card:
+    """Make the card of one try of a run."""
+    peak = attempt.peak_memory_mb
+    facts = {
+        "took": took(attempt),
+        "peak memory": f"{peak:.0f} MiB" if peak else None,
+        "why": attempt.reason,
+        "log": f"%job logs {run.job} --run {run.id} --attempt {attempt.attempt}",
+    }
+    title = f"{run.job}, run {run.id}, try {attempt.attempt} of {run.attempt}"
+    return Card(title, facts, state=attempt.state.value)
+
+
+def facts(job: Job) -> dict[str, Any]:
+    """Return what is to be said of a job."""
     return {
         "version": job.latest.version,
         "parameters": ", ".join(one.name for one in job.latest.parameters) or "none",
         "inputs": ", ".join(one.path for one in job.latest.inputs) or None,
         "image": job.latest.image,
-        "schedule": in_words(job.schedule, names) or None,
+        "schedule": in_words(job.schedule) or None,
         "limits": _limits(job) or None,
         "policy": _policy(job.policy) or None,
     }
@@ -150,8 +176,8 @@ def pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
-def took(run: Run) -> str | None:
-    """Say how long a run took; ``None`` before it has ended."""
+def took(run: Run | Attempt) -> str | None:
+    """Say how long a run or a try took; ``None`` before it has ended."""
     if run.started_at is None or run.ended_at is None:
         return None
     seconds = int((run.ended_at - run.started_at).total_seconds())

@@ -19,6 +19,7 @@ from perijove.types.jobs import Job, Run, RunState
 
 OWNER = {"--owner": str}
 OF_A_RUN = {"--run": str, **OWNER}
+ATTEMPT = {"--attempt": int}
 RUN = Command(
     "%job run NAME [--param NAME=VALUE ...] [--version N] [--priority N] [--no-wait]",
     words=(1, 1),
@@ -31,12 +32,14 @@ LIST = Command(
 )
 OF_MANY = {"--backfill": str, "--sweep": str}
 SHOW = Command(
-    "%job show NAME [--run ID | --backfill ID | --sweep ID]",
+    "%job show NAME [--run ID] [--attempt N] [--backfill ID | --sweep ID]",
     words=(1, 1),
-    flags={**OF_MANY, **OF_A_RUN},
+    flags={**OF_MANY, **ATTEMPT, **OF_A_RUN},
 )
 LOGS = Command(
-    "%job logs NAME [--run ID] [--follow]", words=(1, 1), flags={"--follow": bool, **OF_A_RUN}
+    "%job logs NAME [--run ID] [--attempt N] [--follow]",
+    words=(1, 1),
+    flags={"--follow": bool, **ATTEMPT, **OF_A_RUN},
 )
 CANCEL = Command(
     "%job cancel NAME [--run ID | --backfill ID | --sweep ID]",
@@ -79,7 +82,6 @@ class PromotedJob:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._names = jobs.names(job)
 
     def __repr__(self) -> str:
         return repr(self._card())
@@ -90,7 +92,7 @@ class PromotedJob:
     def _card(self) -> Card:
         job = self.job
         state = job.last_run.state.value if job.last_run else None
-        known = {**facts(job, self._names), "run it": f"%job run {job.name}"}
+        known = {**facts(job), "run it": f"%job run {job.name}"}
         return Card(job.name, known, state=state)
 
 
@@ -143,14 +145,16 @@ def show(line: str) -> Listing | RunReport | BackfillTable | SweepTable:
     """Show a job and its newest runs, or one of its runs, backfills or sweeps."""
     given = SHOW.parse(line)
     if given["--run"]:
-        return RunReport.of(given["--run"])
+        return RunReport.of(given["--run"], attempt=given["--attempt"])
     if given["--backfill"]:
         return show_backfill(given["--backfill"])
     if given["--sweep"]:
         return show_sweep(given["--sweep"])
     name, owner = given.words[0], given["--owner"]
+    if given["--attempt"] is not None:
+        return RunReport.of_last(name, attempt=given["--attempt"], owner=owner)
     job = jobs.show(name, owner=owner)
-    known = facts(job, jobs.names(job)).items()
+    known = facts(job).items()
     said = "; ".join(f"{key} {value}" for key, value in known if value is not None)
     return runs_table(
         jobs.runs(name, owner=owner),
@@ -163,7 +167,11 @@ def logs(line: str) -> None:
     """Print a run's log."""
     given = LOGS.parse(line)
     texts = jobs.logs(
-        given.words[0], run=given["--run"], owner=given["--owner"], follow=given["--follow"]
+        given.words[0],
+        run=given["--run"],
+        attempt=given["--attempt"],
+        owner=given["--owner"],
+        follow=given["--follow"],
     )
     try:
         for text in texts:
