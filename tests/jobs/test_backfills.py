@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -344,6 +344,49 @@ def test_one_whose_slots_all_ran_before_is_over_at_once(platform: Platform, job:
     assert (again.state, again.counts) == (BackfillState.ended, {SlotState.skipped: 10})
     assert again.reason
     assert runs(platform, again)[0].earlier_run_id == runs(platform, first)[0].run_id
+
+
+def test_what_was_cancelled_before_it_began_has_not_run(platform: Platform, job: Job) -> None:
+    first = ask(platform, job, slots=JANUARY, concurrency=2)
+    BackfillDuty(platform.context).tick()
+    end(platform.context, only=1)
+    service(platform).cancel(ADA, first.id or "")
+    again = ask(platform, job, slots=JANUARY)
+    assert again.counts == {SlotState.skipped: 1, SlotState.waiting: 9}
+    values = Range(parameter="n", values=[1])
+    assert ask(platform, job, range=values, dry_run=True).counts == {SlotState.skipped: 1}
+
+
+def test_a_slot_that_was_run_meanwhile_is_not_run_again(platform: Platform, job: Job) -> None:
+    """Beside a live schedule, and beside another backfill of the same slots."""
+    week = over(start="2026-01-01", end="2026-01-08", every="day")
+    first, second = (ask(platform, job, slots=week, concurrency=4) for _ in range(2))
+    slot = runs(platform, first)[2].slot
+    with platform.context.database.session() as session:
+        row = RunRow(job_id=job.id, version=1, owner="ada", requested_by="ada", slot=slot)
+        row.trigger, row.state, row.key = "schedule", "failed", "slot:2026-01-03"
+        session.add(row)
+    duty = BackfillDuty(platform.context)
+    while not all(get(platform, one).state.terminal for one in (first, second)):
+        duty.tick()
+        end(platform.context)
+    counts = [get(platform, one).counts for one in (first, second)]
+    assert [sum(one.values()) for one in counts] == [7, 7]
+    assert sum(one.get(SlotState.succeeded, 0) for one in counts) == 6
+    assert count(platform.context) == 1 + 6
+    skipped = runs(platform, first)[2]
+    assert (skipped.state, skipped.earlier_run_id) == (SlotState.skipped, row.id)
+
+
+def test_slots_that_the_schedule_will_run_are_left_to_it(platform: Platform) -> None:
+    schedule = Schedule(cron="0 6 * * *", timezone="UTC")
+    job = platform.promote(DAILY, schedule=schedule)
+    soon = utcnow() + timedelta(days=3)
+    ahead = {"start": (soon - timedelta(days=5)).isoformat(), "end": soon.isoformat()}
+    with pytest.raises(Invalid, match="The job's schedule runs them") as told:
+        ask(platform, job, slots=over(**ahead))
+    assert told.value.field == "slots.end"
+    assert ask(platform, job, slots=over(**ahead, every="day"), dry_run=True).total == 5
 
 
 def test_cancelling_it_ends_what_waits_and_makes_no_more(platform: Platform, job: Job) -> None:

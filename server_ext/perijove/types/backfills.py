@@ -56,7 +56,7 @@ class Reprocess(StrEnum):
     """What becomes of a slot (or a set of parameters) that the job has run before."""
 
     none = "none"
-    """It is skipped, however that run ended."""
+    """It is skipped, however that run ended, unless it was cancelled before it began."""
     failed = "failed"
     """It is run again unless its newest run succeeded, waits or is running."""
     all = "all"

@@ -11,10 +11,11 @@ import logging
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from perijove.types.backfills import BackfillCreate, BackfillState
+from perijove.types.backfills import BackfillCreate, BackfillState, SlotState
 from perijove_hub.context import Context
 from perijove_hub.jobs import quota
 from perijove_hub.jobs.backfills import ledger
+from perijove_hub.jobs.backfills.plan import by_instant, fate
 from perijove_hub.jobs.enqueue import enqueue
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import BackfillRow, BackfillSlotRow, JobRow, RunRow
@@ -71,8 +72,10 @@ class BackfillDuty:
             row.reason = f"Waiting: {refusal}"
             return
         row.reason = None
+        _skip_overtaken(session, job, asked, waiting)
         for slot in waiting:
-            self._make(session, row, asked, job=job, slot=slot)
+            if slot.state == ledger.WAITING:
+                self._make(session, row, asked, job=job, slot=slot)
 
     def _make(
         self,
@@ -101,6 +104,21 @@ class BackfillDuty:
                 select(RunRow).where(RunRow.job_id == job.id, RunRow.key == key)
             ).one()
         slot.state, slot.run_id = ledger.MADE, run.id
+
+
+def _skip_overtaken(
+    session: Session, job: JobRow, asked: BackfillCreate, waiting: list[BackfillSlotRow]
+) -> None:
+    """Skip slots that the schedule, or another backfill, has run since this one was planned."""
+    instants = [slot.slot for slot in waiting if slot.slot is not None]
+    if not instants:
+        return
+    newest = by_instant(session, job.id, min(instants), max(instants))
+    for slot in waiting:
+        earlier = newest.get(slot.slot) if slot.slot else None
+        if earlier and fate(asked.reprocess, earlier) is SlotState.skipped:
+            slot.state = SlotState.skipped.value
+            slot.earlier_run_id, slot.earlier_state = earlier.run_id, earlier.state.value
 
 
 def _waiting(

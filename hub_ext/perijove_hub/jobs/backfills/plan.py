@@ -9,16 +9,24 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from perijove.exceptions import ParameterError
 from perijove.runner.values import check
-from perijove.types.backfills import LARGEST, BackfillCreate, BackfillRun, Reprocess, SlotState
-from perijove.types.jobs import Parameter
+from perijove.types.backfills import (
+    LARGEST,
+    BackfillCreate,
+    BackfillRun,
+    Reprocess,
+    Slots,
+    SlotState,
+)
+from perijove.types.jobs import Parameter, RunState
 from perijove_hub.exceptions import Invalid
 from perijove_hub.jobs.backfills import ranges, slots
 from perijove_hub.jobs.values import checked
+from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import JobRow, RunRow, ScheduleRow
 
 #: Earlier runs that need no other while ``failed`` is to be run again.
@@ -32,9 +40,15 @@ class _Item:
 
 
 @dataclass(frozen=True)
-class _Earlier:
+class Earlier:
+    """The newest run of a slot, or of the same parameters, that began or may begin yet."""
+
     run_id: str
     state: SlotState
+
+
+#: A run that was cancelled while it was queued has done nothing for its slot.
+_COUNTS = or_(RunRow.state != RunState.cancelled.value, RunRow.started_at.is_not(None))
 
 
 def plan(
@@ -57,13 +71,15 @@ def plan(
             field=field,
             fix="Take a longer step, or split the range.",
         )
-    earlier = _by_slot(session, job, items) if body.slots else None
-    if earlier is None:
+    if body.slots is not None:
+        _refuse_undue(body.slots, items, database_now(session))
+        earlier = _by_slot(session, job, items)
+    else:
         earlier = _by_parameters(session, job, items, declared)
     return [
         BackfillRun(
             position=position,
-            state=_fate(body.reprocess, found := earlier.get(position)),
+            state=fate(body.reprocess, found := earlier.get(position)),
             slot=item.slot,
             parameters=item.parameters,
             earlier_run_id=found.run_id if found else None,
@@ -73,7 +89,8 @@ def plan(
     ]
 
 
-def _fate(reprocess: Reprocess, earlier: _Earlier | None) -> SlotState:
+def fate(reprocess: Reprocess, earlier: Earlier | None) -> SlotState:
+    """Say whether a slot with this earlier run is run or skipped."""
     skip = earlier is not None and (
         reprocess is Reprocess.none or (reprocess is Reprocess.failed and earlier.state in _GOOD)
     )
@@ -105,6 +122,18 @@ def _slot_items(
     for slot in slots.instants(body.slots, scheduled):
         given = {**body.parameters, **slots.bound(slot, timezone, body.bind, declared)}
         yield _Item(slot, checked(declared, given, field="parameters"))
+
+
+def _refuse_undue(wanted: Slots, items: Sequence[_Item], now: datetime) -> None:
+    """Refuse slots of the job's own schedule that are still to come: that runs them itself."""
+    undue = [item.slot for item in items if item.slot is not None and item.slot > now]
+    if undue and wanted.cron is None and wanted.every is None:
+        raise Invalid(
+            f"{len(undue):,} of the slots are still to come, the first at "
+            f"{undue[0]:%Y-%m-%d %H:%M} UTC. The job's schedule runs them when they are due.",
+            field="slots.end",
+            fix=f"End the range at {now:%Y-%m-%d} or before, or say which slots with 'every'.",
+        )
 
 
 def _value_items(body: BackfillCreate, declared: Sequence[Parameter]) -> Iterator[_Item]:
@@ -144,15 +173,22 @@ def _refuse_both(body: BackfillCreate, varied: Mapping[str, str], field: str) ->
             )
 
 
-def _by_slot(session: Session, job: JobRow, items: Sequence[_Item]) -> dict[int, _Earlier]:
-    """Return the newest run of each item's slot, whatever made it, by position."""
-    instants = [item.slot for item in items if item.slot is not None]
+def by_instant(
+    session: Session, job_id: str, first: datetime, last: datetime
+) -> dict[datetime, Earlier]:
+    """Return the newest run of each slot from ``first`` to ``last``, whatever made it."""
     rows = session.execute(
         select(RunRow.slot, RunRow.id, RunRow.state)
-        .where(RunRow.job_id == job.id, RunRow.slot >= min(instants), RunRow.slot <= max(instants))
+        .where(RunRow.job_id == job_id, RunRow.slot >= first, RunRow.slot <= last, _COUNTS)
         .order_by(RunRow.queued_at, RunRow.id)
     )
-    newest = {slot: _Earlier(run_id, SlotState(state)) for slot, run_id, state in rows}
+    return {slot: Earlier(run_id, SlotState(state)) for slot, run_id, state in rows if slot}
+
+
+def _by_slot(session: Session, job: JobRow, items: Sequence[_Item]) -> dict[int, Earlier]:
+    """Return the newest run of each item's slot, by position."""
+    instants = [item.slot for item in items if item.slot is not None]
+    newest = by_instant(session, job.id, min(instants), max(instants))
     return {
         position: newest[item.slot] for position, item in enumerate(items) if item.slot in newest
     }
@@ -160,7 +196,7 @@ def _by_slot(session: Session, job: JobRow, items: Sequence[_Item]) -> dict[int,
 
 def _by_parameters(
     session: Session, job: JobRow, items: Sequence[_Item], declared: Sequence[Parameter]
-) -> dict[int, _Earlier]:
+) -> dict[int, Earlier]:
     """Return the newest run with each item's parameters, by position.
 
     A parameter left out has the default it has now.
@@ -170,15 +206,15 @@ def _by_parameters(
     wanted = set(written)
     rows = session.execute(
         select(RunRow.parameters, RunRow.id, RunRow.state)
-        .where(RunRow.job_id == job.id)
+        .where(RunRow.job_id == job.id, _COUNTS)
         .order_by(RunRow.queued_at, RunRow.id)
         .execution_options(yield_per=1000)
     )
-    newest: dict[str, _Earlier] = {}
+    newest: dict[str, Earlier] = {}
     for parameters, run_id, state in rows:
         same = _written(defaults | parameters)
         if same in wanted:
-            newest[same] = _Earlier(run_id, SlotState(state))
+            newest[same] = Earlier(run_id, SlotState(state))
     return {position: newest[same] for position, same in enumerate(written) if same in newest}
 
 
