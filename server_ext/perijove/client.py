@@ -102,7 +102,9 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """Send one request to ``/api/v1`` + ``path``; every failure is a ``PerijoveError``."""
-        content = json.model_dump_json().encode() if json is not None else None
+        # What a change does not name stays as it is; with its defaults it would name all.
+        named = json.model_dump_json(exclude_unset=method == "PATCH") if json is not None else None
+        content = named.encode() if named is not None else None
         sent = {"Content-Type": "application/json"} if content is not None else {}
         query = {k: v for k, v in (params or {}).items() if v is not None}
         try:
@@ -143,7 +145,7 @@ class Client:
         )
 
     def patch(self, model: type[M], path: str, body: BaseModel) -> M:
-        """PATCH ``path`` and read the answer as ``model``."""
+        """PATCH ``path`` with what is set in ``body``, and read the answer as ``model``."""
         return model.model_validate_json(self.send("PATCH", path, json=body).content)
 
     def put(self, model: type[M], path: str, body: BaseModel) -> M:

@@ -9,10 +9,10 @@ import click
 import pytest
 
 from perijove.jobs.finding import JobError
-from perijove.jobs.settings import in_words, policy_of, resources_of, schedule_of
+from perijove.jobs.settings import changes, in_words, policy_of, resources_of, schedule_of
 from perijove.magics.jobs import PROMOTE, VERBS, history, ranges, verbs
 from perijove.options import OptionError, duration, seconds
-from perijove.types.jobs import Policy, Resources, Schedule
+from perijove.types.jobs import Policy, Schedule, ScheduleState
 from perijove_hub.cli.jobs import jobs as command
 
 
@@ -65,11 +65,13 @@ def test_an_edit_keeps_what_it_does_not_name():
     after = schedule(before, every="6h")
     assert after == Schedule(every_s=21_600, overlap="allow", parameters={"C": 1, "n": 2})
     assert schedule(before, parameters={"C": 3}).parameters == {"C": 3, "n": 2}
-    limits = Resources(memory_mb=512, timeout_s=60)
-    assert resources_of({"timeout_s": "2h"}, current=limits) == Resources(
-        memory_mb=512, timeout_s=7200
-    )
-    assert resources_of({"memory_mb": "none"}, current=limits) == Resources(timeout_s=60)
+    only = changes(schedule(before, overlap="skip"), before)
+    assert only is not None
+    assert only.model_dump(exclude_unset=True) == {"overlap": "skip"}
+    assert changes(before, before) is None
+    limits = resources_of({"timeout_s": "2h", "memory_mb": "none"})
+    assert limits is not None
+    assert limits.model_dump(exclude_unset=True) == {"timeout_s": 7200, "memory_mb": None}
     policy = Policy(retries=3, concurrency=2)
     assert policy_of({"concurrency": "none", "retry_delay": "5m"}, current=policy) == Policy(
         retries=3, retry_delay_s=300
@@ -90,10 +92,11 @@ def test_durations_read_back_as_they_are_written():
 
 
 def test_a_schedule_in_words():
-    assert in_words(Schedule(cron="0 6 * * *", paused=True)) == "0 6 * * * UTC, paused"
-    assert in_words(Schedule(every_s=900)) == "every 15m"
-    assert in_words(Schedule(after=["a", "b"]), {"a": "load"}) == "after load, another job"
-    assert in_words(Schedule(dataset="demo.main.t")) == "on data demo.main.t"
+    assert in_words(ScheduleState(cron="0 6 * * *", paused=True)) == "0 6 * * * UTC, paused"
+    assert in_words(ScheduleState(every_s=900)) == "every 15m"
+    after = ScheduleState(after=["a", "b"], after_names={"a": "load"})
+    assert in_words(after) == "after load, another job"
+    assert in_words(ScheduleState(dataset="demo.main.t")) == "on data demo.main.t"
     assert in_words(None) == ""
 
 

@@ -65,6 +65,25 @@ def put(
     _follow(session, principal, job, upstream, paused=wanted.paused)
 
 
+def changed(session: Session, job: JobRow, change: Schedule) -> Schedule:
+    """Return a job's schedule with what ``change`` names; the rest stays as it is.
+
+    Another way to be due takes the place of the one before, and of what goes only with that.
+    """
+    row = session.get(ScheduleRow, job.id, with_for_update=True)
+    if row is None:
+        return change
+    upstream = session.scalars(select(UpstreamRow.upstream_id).where(UpstreamRow.job_id == job.id))
+    state = wire.schedule(row, upstream.all())
+    fields = {name: getattr(state, name) for name in Schedule.model_fields}
+    named = {name: getattr(change, name) for name in change.model_fields_set}
+    kinds = [kind for kind in KINDS if named.get(kind) not in (None, [])]
+    if kinds and not fields[kinds[0]]:
+        for name in (*KINDS, "timezone", "rule"):
+            del fields[name]
+    return Schedule.model_validate(fields | named)
+
+
 def remove(session: Session, job_id: str) -> None:
     """Remove a job's schedule, if it has one."""
     session.execute(delete(UpstreamRow).where(UpstreamRow.job_id == job_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -18,7 +19,6 @@ from perijove.types.jobs import (
     JobCreate,
     JobUpdate,
     Policy,
-    Resources,
     RunState,
 )
 from perijove_hub.access import may_change, may_see, sharing, visible
@@ -141,12 +141,14 @@ class JobService:
                 limit=limit,
                 descending=sort.startswith("-"),
             )
-            return Page[Job](items=wire.jobs(session, found), next_cursor=following)
+            return Page[Job](
+                items=wire.jobs(session, found, reader=principal), next_cursor=following
+            )
 
     def get(self, principal: Principal, job_id: str) -> Job:
         """Return one job."""
         with self._context.database.reading() as session:
-            return wire.job(session, find(session, principal, job_id))
+            return wire.job(session, find(session, principal, job_id), reader=principal)
 
     def update(self, principal: Principal, job_id: str, body: JobUpdate) -> Job:
         """Change a job; raises ``Invalid`` for anything wrong in ``body``."""
@@ -158,21 +160,25 @@ class JobService:
             )
         with self._context.database.session() as session:
             row = find_to_change(session, principal, job_id)
+            # One change after the other, so that each sees what the one before left.
+            session.refresh(row, with_for_update={"key_share": True})
+            _check_seen(row, body)
             if body.resources is not None:
                 limits.check(self._context.settings.jobs, body.resources)
-                _limit(row, body.resources)
+                _set(row, body.resources.model_dump(exclude_unset=True))
             if body.policy is not None:
-                _govern(row, body.policy)
+                _set(row, body.policy.model_dump(exclude_unset=True))
             _share(session, principal, row, body)
             if body.schedule is not None:
-                schedules.put(session, self._context, principal, row, body.schedule)
+                wanted = schedules.changed(session, row, body.schedule)
+                schedules.put(session, self._context, principal, row, wanted)
             elif body.unschedule:
                 schedules.remove(session, row.id)
             row.updated_at = utcnow()
             changed = sorted(body.model_fields_set)
             audit.record(session, principal, "job.update", row.id, changed=changed)
             session.flush()
-            return wire.job(session, row)
+            return wire.job(session, row, reader=principal)
 
     def delete(self, principal: Principal, job_id: str) -> None:
         """Delete a job: its name is free again, its active runs are cancelled."""
@@ -217,7 +223,7 @@ class JobService:
         with self._context.database.session() as session:
             done = idempotency.earlier(session, user=principal.name, key=key, body=body)
             if done is not None:
-                return wire.job(session, find(session, principal, done)), False
+                return wire.job(session, find(session, principal, done), reader=principal), False
             row = _named(session, principal, body)
             created = row is None
             if row is None:
@@ -225,9 +231,9 @@ class JobService:
                 session.add(row)
             _share(session, principal, row, body)
             # What a promotion leaves open stays as it was.
-            asked = body.resources.model_dump(exclude_none=True)
-            _limit(row, wire.resources(row).model_copy(update=asked))
-            _govern(row, body.policy or (Policy() if created else wire.policy(row)))
+            _set(row, body.resources.model_dump(exclude_none=True))
+            if body.policy is not None or created:
+                _set(row, (body.policy or Policy()).model_dump())
             row.updated_at = utcnow()
             session.flush()
             image = None
@@ -243,17 +249,21 @@ class JobService:
             audit.record(session, principal, "job.promote", row.id, name=row.name, version=number)
             idempotency.remember(session, user=principal.name, key=key, body=body, object_id=row.id)
             session.flush()
-            return wire.job(session, row), created
+            return wire.job(session, row, reader=principal), created
 
 
-def _limit(row: JobRow, wanted: Resources) -> None:
-    for name, value in wanted.model_dump().items():
+def _set(row: JobRow, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
         setattr(row, name, value)
 
 
-def _govern(row: JobRow, wanted: Policy) -> None:
-    for name, value in wanted.model_dump().items():
-        setattr(row, name, value)
+def _check_seen(row: JobRow, body: JobUpdate) -> None:
+    if body.seen is not None and body.seen != row.updated_at:
+        raise Conflict(
+            f"'{row.name}' was changed by somebody else meanwhile, so nothing was saved.",
+            field="seen",
+            fix="Look at it as it is now, and make the change again.",
+        )
 
 
 def _named(session: Session, principal: Principal, body: JobCreate) -> JobRow | None:

@@ -9,7 +9,7 @@ from statistics import median
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from perijove.types.base import Visibility
+from perijove.types.base import Principal, Visibility
 from perijove.types.jobs import (
     AfterRule,
     Artifact,
@@ -28,6 +28,7 @@ from perijove.types.jobs import (
     RunState,
     ScheduleState,
 )
+from perijove_hub.access import visible
 from perijove_hub.jobs.versions import digest as version_digest
 from perijove_hub.store.models import (
     ArtifactRow,
@@ -157,12 +158,15 @@ def expected_s(session: Session, job_id: str) -> float | None:
     return median(took) if took else None
 
 
-def schedule(row: ScheduleRow, upstream: Sequence[str]) -> ScheduleState:
-    """Tell of a schedule; one that is paused is due at no time."""
+def schedule(
+    row: ScheduleRow, upstream: Sequence[str], names: Mapping[str, str] | None = None
+) -> ScheduleState:
+    """Tell of a schedule; one that is paused is due at no time. ``names`` are jobs', by id."""
     return ScheduleState(
         cron=row.cron,
         every_s=row.every_s,
         after=list(upstream),
+        after_names={one: names[one] for one in upstream if one in names} if names else {},
         rule=AfterRule(row.rule),
         dataset=row.dataset,
         timezone=row.timezone,
@@ -200,22 +204,25 @@ def policy(row: JobRow) -> Policy:
     )
 
 
-def jobs(session: Session, rows: Sequence[JobRow]) -> list[Job]:
-    """Tell of jobs, with a few queries however many they are."""
+def jobs(session: Session, rows: Sequence[JobRow], *, reader: Principal) -> list[Job]:
+    """Tell of jobs, with a few queries however many they are.
+
+    Of the jobs that they follow, ``reader`` learns the names of those they may see.
+    """
     ids = [row.id for row in rows]
     newest = _latest_versions(session, ids)
     told = versions(session, newest)
     latest = {row.job_id: one for row, one in zip(newest, told, strict=True)}
-    scheduled = _schedules(session, ids)
+    scheduled = _schedules(session, ids, reader)
     names = {row.id: row.name for row in rows}
     ended = _last_runs(session, ids)
     last = {one.job_id: one for one in runs(session, ended, names)}
     return [_job(row, latest[row.id], scheduled=scheduled, last=last) for row in rows]
 
 
-def job(session: Session, row: JobRow) -> Job:
+def job(session: Session, row: JobRow, *, reader: Principal) -> Job:
     """Tell of one job, and how long its runs take."""
-    found = jobs(session, [row])[0]
+    found = jobs(session, [row], reader=reader)[0]
     if found.last_run is not None:
         found.last_run.expected_s = expected_s(session, row.id)
     return found
@@ -250,13 +257,18 @@ def _job(
     )
 
 
-def _schedules(session: Session, ids: Sequence[str]) -> dict[str, ScheduleState]:
+def _schedules(session: Session, ids: Sequence[str], reader: Principal) -> dict[str, ScheduleState]:
     upstream: dict[str, list[str]] = {}
     following = select(UpstreamRow).where(UpstreamRow.job_id.in_(ids))
     for row in session.scalars(following.order_by(UpstreamRow.upstream_id)):
         upstream.setdefault(row.job_id, []).append(row.upstream_id)
+    followed = {one for some in upstream.values() for one in some}
+    seen = select(JobRow.id, JobRow.name).where(
+        JobRow.id.in_(followed), JobRow.deleted_at.is_(None), visible(reader, JobRow)
+    )
+    names = {one.id: one.name for one in session.execute(seen)} if followed else {}
     found = session.scalars(select(ScheduleRow).where(ScheduleRow.job_id.in_(ids)))
-    return {row.job_id: schedule(row, upstream.get(row.job_id, [])) for row in found}
+    return {row.job_id: schedule(row, upstream.get(row.job_id, []), names) for row in found}
 
 
 def _latest_versions(session: Session, ids: Sequence[str]) -> Sequence[JobVersionRow]:

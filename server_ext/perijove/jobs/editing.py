@@ -6,7 +6,7 @@ from typing import Unpack
 
 from perijove.client import Client
 from perijove.jobs.finding import JobError, find, ids
-from perijove.jobs.settings import Settings, policy_of, resources_of, schedule_fields, schedule_of
+from perijove.jobs.settings import Settings, changes, policy_of, resources_of, schedule_of
 from perijove.types.base import Visibility
 from perijove.types.jobs import Job, JobUpdate, Schedule, SchedulePreview
 
@@ -27,19 +27,21 @@ def edit(
     """
     with Client() as client:
         job = find(client, name, owner)
+        wanted = schedule_of(settings, ids=lambda names: ids(client, names), current=job.schedule)
         body = JobUpdate(
-            schedule=schedule_of(
-                settings, ids=lambda names: ids(client, names), current=job.schedule
-            ),
+            schedule=changes(wanted, job.schedule),
             unschedule=unschedule,
-            resources=resources_of(settings, current=job.resources),
-            policy=policy_of(settings, current=job.policy),
+            resources=resources_of(settings),
+            policy=policy_of(settings),
             visibility=Visibility(visibility) if visibility else None,
             group=group,
             owner_group=owner_group,
         )
-        if body == JobUpdate():
+        if wanted is None and body == JobUpdate():
             raise JobError(f"There is nothing to change of '{name}': say what, as --retries 2.")
+        if body.schedule is not None and "parameters" in body.schedule.model_fields_set:
+            # They are replaced together, so another's must not have come in between.
+            body.seen = job.updated_at
         return client.patch(Job, f"/jobs/{job.id}", body)
 
 
@@ -75,6 +77,5 @@ def _paused(name: str, owner: str | None, *, paused: bool) -> Job:
             raise JobError(
                 f"'{name}' has no schedule: `perijove jobs edit {name} --schedule CRON` sets one."
             )
-        kept = schedule_fields(job.schedule) | {"paused": paused}
-        body = JobUpdate(schedule=Schedule.model_validate(kept))
+        body = JobUpdate(schedule=Schedule(paused=paused))
         return client.patch(Job, f"/jobs/{job.id}", body)

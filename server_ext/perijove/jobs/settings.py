@@ -33,6 +33,7 @@ from perijove.types.jobs import (
     Policy,
     Resources,
     Schedule,
+    ScheduleState,
 )
 
 M = TypeVar("M", bound=BaseModel)
@@ -149,7 +150,7 @@ def schedule_of(
     if not given and values is None:
         return None
     kind = _kind(given, current)
-    fields = schedule_fields(current) if current else {}
+    fields = _schedule_fields(current) if current else {}
     if any(one in given for one in _KINDS):
         for one in ("cron", "every_s", "after", "dataset", *_only_with(kind)):
             fields.pop(one, None)
@@ -162,23 +163,35 @@ def schedule_of(
     return _fitted(Schedule, fields)
 
 
-def schedule_fields(current: Schedule) -> dict[str, Any]:
+def changes(wanted: Schedule | None, current: Schedule | None) -> Schedule | None:
+    """Return what ``wanted`` has otherwise than ``current``, and nothing else set."""
+    if wanted is None or current is None:
+        return wanted
+    names = Schedule.model_fields
+    differing = {one for one in names if getattr(wanted, one) != getattr(current, one)}
+    return Schedule.model_validate(wanted.model_dump(include=differing)) if differing else None
+
+
+def _schedule_fields(current: Schedule) -> dict[str, Any]:
     """Return what a schedule says, without its state."""
     return current.model_dump(include=set(Schedule.model_fields))
 
 
-def resources_of(settings: Settings, *, current: Resources | None = None) -> Resources | None:
-    """Make the limits that ``settings`` ask for, ``current`` where they say nothing."""
-    return _changed(Resources, settings, RESOURCES, current)
+def resources_of(settings: Settings) -> Resources | None:
+    """Make the limits that ``settings`` ask for; only these are set."""
+    return _changed(Resources, settings, RESOURCES, None)
 
 
 def policy_of(settings: Settings, *, current: Policy | None = None) -> Policy | None:
-    """Make the policy that ``settings`` ask for, ``current`` where they say nothing."""
+    """Make the policy that ``settings`` ask for, ``current`` where they say nothing.
+
+    Without ``current`` only what they ask for is set.
+    """
     return _changed(Policy, settings, POLICY, current)
 
 
-def in_words(schedule: Schedule | None, jobs: Mapping[str, str] | None = None) -> str:
-    """Say when a schedule is due, in few words; ``jobs`` are names by id."""
+def in_words(schedule: ScheduleState | None) -> str:
+    """Say when a schedule is due, in few words."""
     if schedule is None:
         return ""
     if schedule.cron is not None:
@@ -188,7 +201,7 @@ def in_words(schedule: Schedule | None, jobs: Mapping[str, str] | None = None) -
     elif schedule.dataset is not None:
         said = f"on data {schedule.dataset}"
     else:
-        known = sorted((jobs or {}).get(one, "~") for one in schedule.after)
+        known = sorted(schedule.after_names.get(one, "~") for one in schedule.after)
         said = f"after {', '.join(one.replace('~', 'another job') for one in known)}"
         if schedule.rule is not AfterRule.all_success:
             said += f" ({schedule.rule.value})"

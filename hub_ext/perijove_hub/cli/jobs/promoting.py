@@ -108,4 +108,4 @@ def delete(name: str, yes: bool, owner: str | None) -> None:
 
 
 def _card(job: Job) -> Card:
-    return Card(job.name, facts(job, api.names(job)))
+    return Card(job.name, facts(job))
