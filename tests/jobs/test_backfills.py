@@ -381,7 +381,7 @@ def test_a_slot_that_was_run_meanwhile_is_not_run_again(platform: Platform, job:
 def test_slots_that_the_schedule_will_run_are_left_to_it(platform: Platform) -> None:
     schedule = Schedule(cron="0 6 * * *", timezone="UTC")
     job = platform.promote(DAILY, schedule=schedule)
-    soon = utcnow() + timedelta(days=3)
+    soon = utcnow().replace(second=0, microsecond=0) + timedelta(days=3)
     ahead = {"start": (soon - timedelta(days=5)).isoformat(), "end": soon.isoformat()}
     with pytest.raises(Invalid, match="The job's schedule runs them") as told:
         ask(platform, job, slots=over(**ahead))
