@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,31 @@ def test_one_that_stops_its_own_watch_is_killed_from_outside(
     contained.start(python("one", code, timeout_s=0.5, grace_s=0.1))
     status = ended(contained, "one")
     assert (status.phase, status.cause) == (Phase.ended, "timeout")
+    contained.remove("one")
+    contained.start(python("one", code, grace_s=0.1))
+
+    def is_over() -> bool:
+        # Asked at every look, as a worker does with a run that was cancelled.
+        contained.stop("one")
+        return contained.poll("one").phase is Phase.ended
+
+    until(is_over)
+    assert contained.poll("one").cause == "stopped"
+
+
+def test_no_limit_of_time_goes_by_a_clock_that_may_be_set(
+    contained: DockerLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contained.start(python("one", SLEEP, timeout_s=600, grace_s=0.1))
+    up(contained, "one")
+    real = time.time
+    for hours in (1, 24, -1, -24):
+        monkeypatch.setattr(time, "time", lambda hours=hours: real() + 3600 * hours)
+        assert contained.poll("one").phase is Phase.running
+    # The engine needs a moment to end it, if it was told to.
+    monkeypatch.undo()
+    contained.stop("one")
+    assert ended(contained, "one").cause == "stopped"
 
 
 def test_what_the_container_says_of_itself_is_not_believed_against_the_engine(

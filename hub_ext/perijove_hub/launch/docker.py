@@ -63,6 +63,7 @@ class DockerLauncher:
         self._names = Names.of(context.data.root)
         self._connection: Any = None
         self._measured: dict[str, float] = {}
+        self._stopping: dict[str, float] = {}
 
     def start(self, workload: Workload) -> None:
         """Start it, or raise ``NameTaken``; ``LaunchError`` or ``OSError`` when it cannot be.
@@ -154,6 +155,7 @@ class DockerLauncher:
             folder.rename(buried)
             plain.delete(buried)
         self._measured.pop(name, None)
+        self._stopping.pop(name, None)
 
     def close(self) -> None:
         """Let go of the engine; the next call connects again."""
@@ -195,6 +197,8 @@ class DockerLauncher:
             "disk_mb": workload.disk_mb,
             "timeout_s": workload.timeout_s,
             "grace_s": workload.grace_s,
+            # By a clock that nobody sets; a container does not outlive the machine's own count.
+            "began": time.monotonic(),
         }
         (staged / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
         # A copy, because the container's user may not be let to where Perijove is installed.
@@ -282,7 +286,7 @@ class DockerLauncher:
         if found is None or _state(found) == "created":
             return Status(name, Phase.running if starting else Phase.gone, labels)
         if _state(found) not in ("exited", "dead"):
-            self._watch(name, folder, spec, found)
+            self._watch(name, folder, spec)
             return Status(
                 name,
                 Phase.running,
@@ -292,20 +296,20 @@ class DockerLauncher:
             )
         return _ending(name, folder, spec, found["State"])
 
-    def _watch(self, name: str, folder: Path, spec: dict[str, Any], found: dict[str, Any]) -> None:
+    def _watch(self, name: str, folder: Path, spec: dict[str, Any]) -> None:
         """End what its container's own watch did not end, and what fills the disk."""
-        now, grace = time.time(), float(spec.get("grace_s", 0)) + SLACK
-        timeout = spec.get("timeout_s")
-        with contextlib.suppress(FileNotFoundError):
-            if now > (folder / "stop").stat().st_mtime + grace:
-                self._kill(name, "SIGKILL")
-        if timeout is not None and now > _created(found) + timeout + grace:
+        now, grace = time.monotonic(), float(spec.get("grace_s", 0)) + SLACK
+        timeout, began = spec.get("timeout_s"), spec.get("began")
+        # From when it was first seen, because it is asked again and again.
+        if (folder / "stop").exists() and now > self._stopping.setdefault(name, now) + grace:
+            self._kill(name, "SIGKILL")
+        if timeout is not None and began is not None and now > began + timeout + grace:
             _note(folder, "timeout")
             self._kill(name, "SIGKILL")
         limit = spec.get("disk_mb")
-        if limit is None or time.monotonic() < self._measured.get(name, 0) + DISK_EVERY:
+        if limit is None or now < self._measured.get(name, 0) + DISK_EVERY:
             return
-        self._measured[name] = time.monotonic()
+        self._measured[name] = now
         # The root file system is read-only: the directory and the log are all it can write.
         directory = Path(spec["directory"])
         used = measure.home(folder, 0.5).bytes
