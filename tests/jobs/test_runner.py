@@ -25,14 +25,14 @@ def folder(tmp_path: Path) -> Folder:
 def test_every_cell_that_should_run_runs_with_its_parameters(folder: Folder) -> None:
     content = notebook(
         markdown("# Title"),
-        code("C: float = 1.0\nday: 'date' = None", tags=["parameters"]),
+        code("C: float = 1.0\nday: 'date' = None\nrows: int", tags=["parameters"]),
         code("print(C, type(day).__name__, day)"),
         code("raise SystemError", tags=["skip-execution"]),
         code("1 / 0", tags=["raises-exception"]),
         code("  "),
         code("6 * 7"),
     )
-    assert folder.run(content, {"C": 2, "day": "2026-01-02"}) == 0
+    assert folder.run(content, {"C": 2, "day": "2026-01-02", "rows": 3}) == 0
     assert folder.ending["ending"] == "succeeded"
     output = folder.output
     nbformat.validate(output)
@@ -47,9 +47,15 @@ def test_every_cell_that_should_run_runs_with_its_parameters(folder: Folder) -> 
         4,
         5,
     ]
-    assert output.metadata.papermill.parameters == {"C": 2.0, "day": "2026-01-02"}
+    assert output.metadata.papermill.parameters == {
+        "C": 2.0,
+        "day": "2026-01-02",
+        "rows": 3,
+    }
     assert str(folder.path) not in json.dumps(output.metadata)
     assert "42" in folder.log
+    # Papermill takes a name without a default for no parameter.
+    assert "unknown parameter" not in folder.log
 
 
 def test_a_cell_that_raises_fails_the_run_with_cell_and_line(folder: Folder) -> None:

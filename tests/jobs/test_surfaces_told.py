@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from IPython.core.interactiveshell import InteractiveShell
 
 from perijove.exceptions import ApiError, PerijoveError
+from perijove.jobs.finding import JobError
 from perijove_hub.cli.main import cli
 from perijove_hub.settings import NotificationSettings, SmtpSettings
 from tests.fixtures.api import Api
@@ -69,6 +70,8 @@ def test_a_dag_is_written(ada: Api, shell: InteractiveShell) -> None:
     perijove("jobs", "create", "Tutorial.ipynb")
     text = perijove("jobs", "export", "tutorial", "--to", "airflow")
     compile(text, "dag.py", "exec")
-    perijove("jobs", "export", "tutorial", "--output", "one.py")
+    perijove("jobs", "export", "tutorial", "--output", "dags/one.py")
     shell.run_line_magic("job", "export tutorial")
-    assert Path("one.py").read_text() == Path("tutorial_dag.py").read_text() == text
+    assert Path("dags/one.py").read_text() == Path("tutorial_dag.py").read_text() == text
+    with pytest.raises(JobError, match="two.py cannot be written: "):
+        perijove("jobs", "export", "tutorial", "--output", "dags/one.py/two.py")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from perijove.client import Client
-from perijove.jobs.finding import find
+from perijove.jobs.finding import JobError, find
 from perijove.types.jobs import ExportTo
 
 
@@ -24,3 +26,12 @@ def export(
         job = find(client, name, owner)
         query = {"to": ExportTo(to).value, "version": version, "image": image}
         return client.send("GET", f"/jobs/{job.id}/export", params=query).text
+
+
+def keep(text: str, output: Path) -> None:
+    """Write what ``export`` made to a file, and make its folder. Raises ``JobError``."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise JobError(f"{output} cannot be written: {error.strerror}.") from None

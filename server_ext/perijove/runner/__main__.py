@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import traceback
 from pathlib import Path
@@ -108,6 +109,8 @@ def _execute(
 
     engine.register()
     translator.register()
+    # Its warnings are of parameters, which are checked: it takes 'C: int' for none.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     megabytes = given.max_output_mb
     try:
         papermill.execute_notebook(

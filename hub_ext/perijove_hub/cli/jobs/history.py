@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from perijove import jobs as api
+from perijove.jobs.exporting import keep
 from perijove.magics.jobs.changes import of_runs, of_versions
 from perijove.magics.jobs.tables import (
     artifacts_table,
@@ -141,7 +142,7 @@ def export(
     if output is None:
         click.echo(text, nl=False)
         return
-    output.write_text(text, encoding="utf-8")
+    keep(text, output)
     click.echo(f"{output} runs {name} in Airflow.", err=True)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from perijove import jobs
+from perijove.jobs.exporting import keep
 from perijove.magics.arguments import Command
 from perijove.magics.display import Listing, say
 from perijove.magics.jobs import changes
@@ -131,7 +132,7 @@ def export(line: str) -> None:
         name, version=given["--version"], image=given["--image"], owner=given["--owner"]
     )
     output = Path(given["--output"] or f"{name}_dag.py")
-    output.write_text(text, encoding="utf-8")
+    keep(text, output)
     say(f"{output} runs {name} in Airflow.")
 
 
