@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ from perijove_hub.api.app import API, create_app
 from perijove_hub.context import Context
 from perijove_hub.identity import issue_run_token
 from perijove_hub.jobs import lineage
+from perijove_hub.settings import SourceSettings
 from perijove_hub.store.models import (
     DatasetRow,
     JobRow,
@@ -35,6 +37,13 @@ def api(mlflow: Mlflow) -> Iterator[str]:
     topology = replace(mlflow.context.topology, api_port=free_port())
     topology.save(path)
     context = Context(mlflow.context.settings, mlflow.context.data)
+    file = mlflow.context.data.root / "shop.sqlite"
+    with sqlite3.connect(file) as database:
+        for table in ("orders", "order_lines", "people"):
+            database.execute(f"create table {table} (id int)")
+    settings = context.settings.catalog.sources
+    settings["shop"] = SourceSettings(url=f"sqlite:///{file}", groups=["research"])
+    settings["shop.secret"] = SourceSettings(url=f"sqlite:///{file}", groups=["risk"])
     with context.database.session() as session:
         for name, owner in (("load", "ada"), ("train", "ada"), ("report", "ada"), ("other", "bob")):
             session.add(JobRow(id=name, name=name, owner=owner))
@@ -118,6 +127,83 @@ def test_the_datasets_that_queries_name(api: str, mlflow: Mlflow) -> None:
         lineage.read(session, "no-such-run", "shop", "select * from orders")
     assert of(api, mlflow, "load-1").json()["datasets"] == ["shop.main.orders", "shop.main.people"]
     assert of(api, mlflow, "report-1").json()["datasets"] == ["shop"]
+
+
+def test_a_preview_is_a_reading_as_well(api: str, mlflow: Mlflow) -> None:
+    with mlflow.context.database.session() as session:
+        until = utcnow() + timedelta(minutes=5)
+        token = issue_run_token(session, user="ada", run_id="train-1", expires_at=until)
+    with httpx.Client(
+        base_url=api, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=60
+    ) as run:
+        assert run.get("/datasets/shop.main.order_lines/preview").status_code == 200
+        sql = {"sql": "select * from people"}
+        assert run.post("/sources/shop/query", json=sql).status_code == 200
+    assert of(api, mlflow, "train-1").json()["datasets"] == [
+        "shop.main.order_lines", "shop.main.people",
+    ]  # fmt: skip
+
+
+def test_names_of_what_the_reader_may_not_see_are_left_out(api: str, mlflow: Mlflow) -> None:
+    """Of sources and jobs; the run itself is shared with everybody."""
+    with mlflow.context.database.session() as session:
+        session.get_one(JobRow, "train").visibility = "everyone"
+        for name in ("shop.main.orders", "shop.secret.main.orders", "gone.main.t"):
+            lineage.looked_at(session, "train-1", name)
+    try:
+        hers = of(api, mlflow, "train-1", "grace").json()
+        # The source of that name is her group's.
+        assert hers["datasets"] == ["shop.secret.main.orders"]
+        assert (hers["upstream"], hers["downstream"]) == ([], [])
+        headers = {"Authorization": f"Bearer {mlflow.hub.token('grace')}"}
+        for path in ("runs/train-1", "jobs/train/runs"):
+            seen = httpx.get(f"{api}/{path}", headers=headers, trust_env=False, timeout=60)
+            assert '"upstream":{}' in seen.text, seen.text
+        ours = of(api, mlflow, "train-1").json()["datasets"]
+        assert "shop.main.orders" in ours
+        assert "shop.secret.main.orders" not in ours, "a source of its own, of another group"
+        assert "gone.main.t" not in ours
+    finally:
+        with mlflow.context.database.session() as session:
+            session.get_one(JobRow, "train").visibility = "private"
+
+
+def test_from_the_other_ends(api: str, mlflow: Mlflow) -> None:
+    def runs(user: str = "ada", **query: object) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {mlflow.hub.token(user)}"}
+        return httpx.get(
+            f"{api}/lineage", params=query, headers=headers, trust_env=False, timeout=60
+        )
+
+    with mlflow.context.database.session() as session:
+        for run in ("load-1", "report-1", "other-1"):
+            lineage.looked_at(session, run, "shop.main.orders")
+    first = runs(dataset="shop.main.orders", limit=1).json()
+    rest = runs(dataset="shop.main.orders", cursor=first["next_cursor"]).json()
+    found = [one["id"] for one in first["items"] + rest["items"]]
+    assert [one for one in found if one != "train-1"] == ["report-1", "load-1"], "and not bob's"
+    assert runs("grace", dataset="shop.main.orders").status_code == 404
+    with mlflow.client("ada") as ada:
+        body = {"name": "ends"}
+        experiment = ada.post(f"{CALL}/experiments/create", json=body).json()["experiment_id"]
+        body = {"experiment_id": experiment, "tags": [{"key": "perijove.run", "value": "load-1"}]}
+        made = ada.post(f"{CALL}/runs/create", json=body).json()["run"]["info"]
+        ada.post(f"{CALL}/registered-models/create", json={"name": "scent"})
+        source = {"name": "scent", "source": f"{made['artifact_uri']}/m", "run_id": made["run_id"]}
+        assert ada.post(f"{CALL}/model-versions/create", json=source).status_code == 200
+        for query in ({"tracked_run": made["run_id"]}, {"model": "scent", "version": 1}):
+            answer = runs(**query).json()["items"]
+            assert [(one["job"], one["id"]) for one in answer] == [("load", "load-1")]
+            assert runs("grace", **query).status_code == 404
+        ada.post(f"{CALL}/runs/delete", json={"run_id": made["run_id"]})
+        tracked = of(api, mlflow, "load-1").json()
+        assert made["run_id"] in [
+            one["id"] for one in tracked["tracked"] if one["state"] == "deleted"
+        ]
+        assert [one["model"] for one in tracked["models"]] == ["scent"]
+    for wrong in ({}, {"model": "scent"}, {"dataset": "x", "tracked_run": "0"}):
+        assert runs(**wrong).status_code == 422
+    assert runs(model="nothing", version=1).status_code == 404
 
 
 def test_a_runs_token_says_which_run_it_is(api: str, mlflow: Mlflow) -> None:

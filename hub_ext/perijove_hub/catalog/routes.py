@@ -100,7 +100,11 @@ def preview_dataset(
         row, source = datasets.find(name)
     # One row more tells whether there are more.
     statement = select_all(row, source, limit + 1)
-    return run_query(row.source, source, Query(sql=statement, limit=limit)).as_wire()
+    found = run_query(row.source, source, Query(sql=statement, limit=limit)).as_wire()
+    if principal.run is not None:
+        with context.database.session() as session:
+            lineage.looked_at(session, principal.run, row.name)
+    return found
 
 
 @contextmanager

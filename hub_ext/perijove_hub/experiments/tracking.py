@@ -16,6 +16,8 @@ from perijove_hub.exceptions import Invalid, NotFound, Refused, Unavailable
 
 #: Most runs that are counted over the experiments of one page.
 COUNTED = 1000
+#: Tag of MLflow's runs that a job's run logged: its id.
+JOB_RUN = "perijove.run"
 #: Most runs whose models are looked up.
 MODELS_OF = 20
 
@@ -96,7 +98,7 @@ class Tracking:
     async def tagged(self, tag: str, value: str) -> list[TrackedRun]:
         """Return the runs with a tag of this value, newest first, at most ``COUNTED``.
 
-        ``value`` holds no quotes.
+        Deleted ones are among them. ``value`` holds no quotes.
         """
         names = {}
         token: str | None = None
@@ -115,6 +117,7 @@ class Tracking:
         body = {
             "experiment_ids": list(names),
             "filter": f"tags.`{tag}` = '{value}'",
+            "run_view_type": "ALL",
             "max_results": COUNTED,
             "order_by": ["attributes.start_time DESC"],
         }
@@ -132,6 +135,12 @@ class Tracking:
                 for item in answer.get("model_versions", [])
             ]
         return sorted(found, key=lambda one: (one.model, one.version))
+
+    async def source_run(self, model: str, version: int) -> str | None:
+        """Return the id of the run that made a version of a model, if it has one."""
+        query = {"name": model, "version": str(version)}
+        answer = await self._send("GET", "model-versions/get", params=query)
+        return answer["model_version"].get("run_id") or None
 
     async def _runs_of(self, experiments: list[str]) -> dict[str, list[int]]:
         """Start times of the newest runs by experiment, in milliseconds, newest first."""
@@ -205,7 +214,7 @@ def _run(item: dict[str, Any], experiment: str) -> TrackedRun:
         name=info.get("run_name") or info["run_id"][:8],
         experiment=experiment,
         user=info.get("user_id") or "",
-        state=info["status"].lower(),
+        state="deleted" if info.get("lifecycle_stage") == "deleted" else info["status"].lower(),
         started_at=_instant(int(info["start_time"])),
         ended_at=_instant(ended) if ended else None,
         parameters={pair["key"]: pair.get("value", "") for pair in data.get("params", [])},
@@ -214,6 +223,9 @@ def _run(item: dict[str, Any], experiment: str) -> TrackedRun:
             for pair in data.get("metrics", [])
             if pair.get("value") is not None
         },
+        job_run=next(
+            (pair.get("value") for pair in data.get("tags", []) if pair["key"] == JOB_RUN), None
+        ),
     )
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response, status
+from starlette.concurrency import run_in_threadpool
 
 from perijove.types.base import Page
 from perijove.types.comparison import Comparison
 from perijove.types.jobs import Attempt, CellTimes, LogChunk, Run, RunAgain, RunCreate, RunState
-from perijove.types.lineage import Lineage
+from perijove.types.lineage import Lineage, RelatedRun
 from perijove.types.watching import RunFailure, RunPoint
 from perijove_hub.api.auth import Reader, Runner
 from perijove_hub.api.body import CheckedRoute
 from perijove_hub.api.dependencies import Ctx, IdempotencyKey, OwnToken
 from perijove_hub.api.paging import Cursor, Limit
+from perijove_hub.exceptions import Invalid
 from perijove_hub.jobs import artifacts, cells, compare, failure, lineage
 from perijove_hub.jobs.render import HTML_HEADERS, as_html
 from perijove_hub.jobs.runs import RunService
@@ -185,3 +187,38 @@ def _partial(partial: bool) -> dict[str, str]:
 async def get_run_lineage(principal: Reader, ctx: Ctx, token: OwnToken, run_id: str) -> Lineage:
     """Tell what a run read and recorded, and between which runs it stands."""
     return await lineage.of_run(ctx, principal, token, run_id)
+
+
+@router.get("/lineage")
+async def find_related_runs(
+    principal: Reader,
+    ctx: Ctx,
+    token: OwnToken,
+    dataset: Annotated[str | None, Query(max_length=1024, description="Its full name")] = None,
+    tracked_run: Annotated[
+        str | None, Query(pattern="^[0-9a-f]{1,64}$", description="Id of a run of MLflow")
+    ] = None,
+    model: Annotated[
+        str | None, Query(max_length=255, description="A registered model, with its version")
+    ] = None,
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[RelatedRun]:
+    """Find the jobs' runs that read a dataset, logged a run of MLflow or made a model version."""
+    given = [name for name in (dataset, tracked_run, model) if name is not None]
+    if len(given) != 1 or (model is None) != (version is None):
+        raise Invalid(
+            "Of one thing the runs are found: a dataset, a run of MLflow, or a model's version.",
+            field="dataset",
+            fix="Give one of dataset, tracked_run, and model with version.",
+        )
+    if dataset is not None:
+        return await run_in_threadpool(
+            lineage.readers, ctx, principal, dataset, cursor=cursor, limit=limit
+        )
+    if tracked_run is not None:
+        found = await lineage.recorder(ctx, principal, token, tracked_run)
+    else:
+        found = await lineage.maker(ctx, principal, token, str(model), version or 1)
+    return Page[RelatedRun](items=found)

@@ -17,7 +17,7 @@ from perijove_hub.access import may_change
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound, Refused
-from perijove_hub.jobs import after, attempts, image, live, quota, versions, wire
+from perijove_hub.jobs import after, attempts, image, lineage, live, quota, versions, wire
 from perijove_hub.jobs.enqueue import enqueue
 from perijove_hub.jobs.finding import find_run, may_run
 from perijove_hub.jobs.names import workload_name
@@ -79,6 +79,7 @@ class RunService:
                 descending=True,
             )
             items = wire.runs(session, found, {job.id: job.name})
+            lineage.shown(session, principal, items)
             return Page[Run](items=items, next_cursor=following)
 
     def series(self, principal: Principal, job_id: str, *, limit: int) -> tuple[RunPoint, ...]:
@@ -98,6 +99,7 @@ class RunService:
         with self._context.database.reading() as session:
             row, job = find_run(session, principal, run_id)
             found = wire.runs(session, [row], {job.id: job.name})[0]
+            lineage.shown(session, principal, [found])
             found.expected_s = wire.expected_s(session, job.id)
             return found
 

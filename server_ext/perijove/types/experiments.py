@@ -25,8 +25,11 @@ class TrackedRun(Wire):
     experiment: str
     user: str
     state: str
-    """MLflow's status in lower case: ``running``, ``finished``, ``failed``, ``killed``."""
+    """MLflow's status in lower case: ``running``, ``finished``, ``failed``, ``killed``; or
+    ``deleted``."""
     started_at: datetime
     ended_at: datetime | None = None
     parameters: dict[str, str] = {}
     metrics: dict[str, float] = {}
+    job_run: str | None = None
+    """Id of the job's run that logged it, as its notebook said."""
