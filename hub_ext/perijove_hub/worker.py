@@ -8,13 +8,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Unavailable
 from perijove_hub.launch import Phase
 from perijove_hub.launch.choose import launcher as choose_launcher
+from perijove_hub.leading import Duty, Following, Leading
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +24,6 @@ MAX_PAUSE = 60.0
 GRACE = 0.8
 #: Seconds a workload may take to end when all are stopped: its own grace, and the killing.
 STOP_TIMEOUT = 40.0
-
-
-class Duty(Protocol):
-    """Work that is done again and again; it must bear being killed anywhere."""
-
-    name: str
-    period: float
-    """Seconds between two steps."""
-
-    def tick(self) -> None:
-        """Do one step."""
 
 
 def run(context: Context) -> None:
@@ -93,6 +82,10 @@ def stop_all(context: Context) -> None:
 
 
 def _duties(context: Context) -> list[Duty]:
+    """List what this worker does by itself, and what only while it leads.
+
+    The first take rows by locks and epochs, or look after this machine alone.
+    """
     from perijove_hub.catalog.duty import CrawlDuty
     from perijove_hub.culling.duty import CullDuty
     from perijove_hub.files.duty import HomeDuty
@@ -111,34 +104,34 @@ def _duties(context: Context) -> list[Duty]:
 
     launcher = choose_launcher(context)
     jobs = JobDuty(context, launcher)
-    return [
-        *_network_duties(context),
+    mine: list[Duty] = [
         LeaseDuty(jobs.lease),
         jobs,
         BackfillDuty(context),
         SweepDuty(context),
         NotificationDuty(context),
-        KernelDuty(context, launcher),
-        DeploymentDuty(context, launcher),
-        CrawlDuty(context),
-        CullDuty(context),
-        HomeDuty(context),
-        ShareDuty(context),
-        GpuDuty(context),
-        UsageDuty(context),
-        QuotaDuty(context),
-        RetentionDuty(context),
+        Following(context, launcher, jobs.lease),
     ]
+    once: list[Callable[[Context], Duty]] = [
+        lambda fenced: KernelDuty(fenced, launcher),
+        lambda fenced: DeploymentDuty(fenced, launcher),
+        CrawlDuty,
+        CullDuty,
+        HomeDuty,
+        ShareDuty,
+        GpuDuty,
+        UsageDuty,
+        QuotaDuty,
+        RetentionDuty,
+    ]
+    if context.topology.spawner == "docker":
+        from perijove_hub.engine.duty import FirewallDuty
+        from perijove_hub.images.duty import BuildDuty
+        from perijove_hub.pool.duty import PoolDuty
 
-
-def _network_duties(context: Context) -> list[Duty]:
-    if context.topology.spawner != "docker":
-        return []
-    from perijove_hub.engine.duty import FirewallDuty
-    from perijove_hub.images.duty import BuildDuty
-    from perijove_hub.pool.duty import PoolDuty
-
-    return [FirewallDuty(context), BuildDuty(context), PoolDuty(context)]
+        mine.insert(0, FirewallDuty(context))
+        once += [BuildDuty, PoolDuty]
+    return [*mine, *(Leading(context, jobs.lease, make) for make in once)]
 
 
 def _alone(context: Context, stopping: threading.Event) -> bool:

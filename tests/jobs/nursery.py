@@ -1,8 +1,8 @@
 """Real workers, quickly: a process that has imported everything forks one for each line it reads.
 
 A line is JSON: ``data`` and ``config`` of the worker, ``log``, ``script`` for its runs, and
-optionally ``point`` with ``signal``, where it dies, or ``expiry`` of its lease in seconds. The
-answer is the worker's process id.
+optionally ``point`` with ``signal``, where it dies, ``expiry`` of its lease in seconds, or
+``beats`` where it is to beat as long as it leads. The answer is the worker's process id.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,11 @@ from perijove_hub.context import Context
 from perijove_hub.jobs import executor, results, starting, workers, workload
 from perijove_hub.jobs.duty import JobDuty
 from perijove_hub.jobs.executor import Executor
+from perijove_hub.launch import local
 from perijove_hub.launch.choose import launcher
 from perijove_hub.launch.local import LocalLauncher
+from perijove_hub.leading import Duty, Following, Leading
+from perijove_hub.store import audit
 from tests.jobs.programs import described
 
 #: Where a worker can be told to die: the function, and whether before or after it.
@@ -60,6 +64,23 @@ def die_at(point: str, number: int) -> None:
     setattr(where, name, deadly)
 
 
+class Beats:
+    """A duty for the whole installation: it writes down whose it is."""
+
+    name = "beats"
+    period = 0.02
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def tick(self) -> None:
+        """Take a moment in which the process may be stopped."""
+        with self._context.database.session() as session:
+            audit.record(session, self._context.data.root.name, "beat", "")
+            session.flush()
+            time.sleep(0.02)
+
+
 def serve(given: dict[str, Any]) -> None:
     """Be a worker of jobs alone."""
     log = os.open(given["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -74,19 +95,36 @@ def serve(given: dict[str, Any]) -> None:
     if "point" in given:
         die_at(given["point"], given["signal"])
 
-    def duties(context: Context) -> list[worker.Duty]:
+    def duties(context: Context) -> list[Duty]:
         jobs = JobDuty(context, launcher(context))
-        return [workers.LeaseDuty(jobs.lease), jobs]
+        found: list[Duty] = [workers.LeaseDuty(jobs.lease), jobs]
+        if "beats" in given:
+            found.append(Following(context, launcher(context), jobs.lease))
+            found.append(Leading(context, jobs.lease, Beats))
+        return found
 
     worker._duties = duties
     config = Path(given["config"]) if given.get("config") else None
     worker.run(Context.open(Path(given["data"]), config))
 
 
+def go_by_a_clock_that_is_set() -> None:
+    """Have what is started go by libfaketime as well."""
+
+    def sleep(seconds: float) -> None:
+        threading.Event().wait(seconds)
+
+    # It refuses to sleep until an instant of a clock that it leaves alone.
+    time.sleep = sleep
+    local.INHERITED += tuple(name for name in os.environ if "FAKE" in name or name == "LD_PRELOAD")
+
+
 def main() -> None:
     """Fork until nobody asks any more."""
     # Nobody waits for them but by their id.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    if "FAKETIME_TIMESTAMP_FILE" in os.environ:
+        go_by_a_clock_that_is_set()
     print("ready", flush=True)
     for line in sys.stdin:
         child = os.fork()

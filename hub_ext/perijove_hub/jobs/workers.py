@@ -3,6 +3,9 @@
 A worker holds a lease by the database's clock. While it does, its runs are its own; once the
 lease has expired, others may take them over, each by a new epoch, so that exactly one does and
 the old one's late writes change nothing.
+
+One of the workers leads: it does what is done once for the whole installation. It does so for as
+long as its lease is held, and stops a heartbeat before another could take the lead.
 """
 
 from __future__ import annotations
@@ -14,14 +17,17 @@ import threading
 import time
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from perijove_hub.context import Context
+from perijove_hub.identity import keep_run_tokens
+from perijove_hub.jobs.steady import Steady
 from perijove_hub.paths import DataDir
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import WorkerRow
+from perijove_hub.store.turns import take_turn
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +68,9 @@ class Lease:
         self._lock = threading.Lock()
         self._taken: datetime | None = None
         self._superseded = False
+        self._clock = Steady()
+        self._leads_since: datetime | None = None
+        self._follows = False
         self._renew_at = self._since = self._until = 0.0
         self.worker = identity(context.data)
         self.term = 0
@@ -81,6 +90,25 @@ class Lease:
         """
         return self.held and time.monotonic() - self._since >= EXPIRY
 
+    @property
+    def lead(self) -> datetime | None:
+        """Since when this worker leads, ``None`` when it does not: another one each time."""
+        sure = time.monotonic() < self._until - HEARTBEAT
+        return self._leads_since if sure else None
+
+    @property
+    def follows(self) -> bool:
+        """Whether another worker leads, as far as was known at the last renewal."""
+        return self.held and self._follows
+
+    def may_judge(self, session: Session) -> bool:
+        """Tell, in a transaction, whether others may be judged by their leases now.
+
+        Not while the database's clock has been set since this one was renewed.
+        """
+        stepped = self._clock.stepped(database_now(session), most=_slack())
+        return self.settled and not stepped
+
     def keep(self) -> bool:
         """Take the lease, or renew it where that is due; say whether it is held."""
         with self._lock:
@@ -88,15 +116,18 @@ class Lease:
             if now < self._renew_at or self._superseded:
                 return self.held
             with self._database.session() as session:
-                taken = self._renewed(session)
-            if taken is None:
+                row = self._renewed(session)
+            if row is None:
                 log.error("another process serves as worker %s: this one stops", self.worker)
                 self._superseded, self._until = True, 0.0
                 return False
             if self._taken is None or now >= self._until:
                 self._since = now
                 self.term += 1
-            self._taken, self._until, self._renew_at = taken, now + EXPIRY, now + HEARTBEAT
+            self._taken, self._leads_since = row.started_at, row.leads_since
+            self._until, self._renew_at = now + EXPIRY, now + HEARTBEAT
+            if self._leads_since is None:
+                self._stand()
             return True
 
     def confirmed(self, session: Session) -> bool:
@@ -108,34 +139,93 @@ class Lease:
             and row.expires_at > database_now(session)
         )
 
-    def _renewed(self, session: Session) -> datetime | None:
-        """Return when this process took the lease; ``None`` where another has it since."""
+    def leading(self, session: Session, since: datetime) -> bool:
+        """Tell by the database, at the end of a transaction, whether it still leads ``since``.
+
+        Nobody else takes the lead until the transaction is over.
+        """
+        _hurry(session)
+        row = session.get(
+            WorkerRow, self.worker, with_for_update={"read": True}, populate_existing=True
+        )
+        return (
+            row is not None
+            and (row.started_at, row.leads_since) == (self._taken, since)
+            and row.expires_at > database_now(session)
+        )
+
+    def _renewed(self, session: Session) -> WorkerRow | None:
+        """Renew this process's lease and return it; ``None`` where another has it since."""
+        _hurry(session)
+        row = session.get(WorkerRow, self.worker, with_for_update=True)
         now = database_now(session)
-        expires = now + timedelta(seconds=EXPIRY)
-        if self._taken is not None:
-            mine = (WorkerRow.id == self.worker, WorkerRow.started_at == self._taken)
-            result = session.execute(update(WorkerRow).where(*mine).values(expires_at=expires))
-            assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker
-            if result.rowcount == 1:
-                return self._taken
-        row = session.get(WorkerRow, self.worker)
+        if by := self._clock.stepped(now, most=_slack()):
+            log.warning("the database's clock was set by %+.0f s", by)
+            # The others renew by it first, and are judged then.
+            self._since = time.monotonic()
+            keep_run_tokens(session, worker=self.worker, seconds=by)
+        self._clock.keep(now)
         if row is None:
             row = WorkerRow(id=self.worker, started_at=now)
             session.add(row)
-        elif self._taken is not None:
-            return None
-        else:
+        elif self._taken is None:
             # Never the same twice, however coarse the clock: by it one start is told from another.
             row.started_at = max(now, row.started_at + timedelta(microseconds=1))
-        row.host, row.expires_at = socket.gethostname()[:255], expires
+        elif row.started_at != self._taken:
+            return None
+        row.host, row.expires_at = socket.gethostname()[:255], now + timedelta(seconds=EXPIRY)
         session.execute(delete(WorkerRow).where(WorkerRow.expires_at < now - FORGOTTEN))
-        return row.started_at
+        return row
+
+    def _stand(self) -> None:
+        """Take the lead where nobody has it, or whoever had it is gone.
+
+        Who leads is judged as others are: only by a worker that has held its own lease for as
+        long as one lasts.
+        """
+        # Not in the transaction that renews: that one holds this worker's row already.
+        with self._database.session() as session:
+            _hurry(session)
+            take_turn(session, "lead")
+            leader = session.scalars(
+                select(WorkerRow).where(WorkerRow.leads_since.is_not(None)).with_for_update()
+            ).first()
+            now = database_now(session)
+            self._follows = leader is not None and _lives(leader.expires_at, now)
+            if leader is not None and (self._follows or not self.may_judge(session)):
+                return
+            if leader is not None:
+                log.info("worker %s is gone: this one leads now", leader.id)
+                leader.leads_since = None
+            session.get_one(WorkerRow, self.worker, with_for_update=True).leads_since = now
+        self._leads_since = now
 
 
 def alive(session: Session) -> set[str]:
     """Return the workers whose lease has not expired."""
     now = database_now(session)
-    return set(session.scalars(select(WorkerRow.id).where(WorkerRow.expires_at > now)))
+    rows = session.execute(select(WorkerRow.id, WorkerRow.expires_at)).all()
+    return {id_ for id_, expires in rows if _lives(expires, now)}
+
+
+def _hurry(session: Session) -> None:
+    """Let the server end the transaction of a process that is stopped while it holds a lease.
+
+    Else nobody could take over from it.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        most = f"{EXPIRY * 1000:.0f}ms"
+        session.execute(select(func.set_config("idle_in_transaction_session_timeout", most, True)))
+
+
+def _lives(expires: datetime, now: datetime) -> bool:
+    # What lasts longer than any lease was renewed before the clock was set back.
+    return now < expires <= now + timedelta(seconds=EXPIRY + _slack())
+
+
+def _slack() -> float:
+    """Return how much a clock may differ, in seconds: less than would make a lease look over."""
+    return EXPIRY / 4
 
 
 class LeaseDuty:

@@ -80,6 +80,32 @@ class PoolDuty:
             client.close()
         self._slots.close()
 
+    def abandon(self) -> None:
+        """Remove what waits here when another worker leads, which forgets its rows.
+
+        Raises ``EngineDown``.
+        """
+        if not self._slots.names():
+            return
+        client = connect()
+        try:
+            with reaching():
+                self._clear(client.api, self._containers(client.api), set())
+                used = {
+                    found["Labels"]["perijove.slot"]
+                    for found in self._containers(client.api).values()
+                }
+        finally:
+            client.close()
+        for slot in self._slots.names() - used:
+            self._remove_slot(slot)
+
+    def _containers(self, api: Any) -> dict[str, Any]:
+        found = api.containers(
+            all=True, filters={"label": [f"perijove={self._names.key}", "perijove.slot"]}
+        )
+        return {one["Id"]: one for one in found}
+
     def _idle(self) -> bool:
         if self._context.settings.workspaces.warm.count or self._slots.names():
             return False
@@ -93,12 +119,7 @@ class PoolDuty:
             recorded = set(session.scalars(select(WorkspaceRow.container)))
             now = database_now(session)
         slots = self._slots.names()
-        containers = {
-            found["Id"]: found
-            for found in api.containers(
-                all=True, filters={"label": [f"perijove={self._names.key}", "perijove.slot"]}
-            )
-        }
+        containers = self._containers(api)
         for row in rows:
             found = containers.get(row.container)
             if found is None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
+
+
+#: Longest silence in the middle of a transaction on PostgreSQL, seconds.
+IDLE_S = 60
 
 
 def make_engine(url: str) -> Engine:
@@ -18,7 +23,16 @@ def make_engine(url: str) -> Engine:
         event.listen(engine, "connect", _tune_sqlite)
         event.listen(engine, "begin", _begin)
         return engine
-    return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=15)
+    engine = create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=15)
+    event.listen(engine, "connect", _tune_postgresql)
+    return engine
+
+
+def _tune_postgresql(connection: Any, _: Any) -> None:
+    # A process that is stopped, or cut off, in the middle of a transaction keeps its locks until
+    # the server ends that: else nobody could ever take over what it did.
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_S}s'")
+    connection.commit()
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _: Any) -> None:
@@ -52,12 +66,25 @@ class Database:
         self._reading = sessionmaker(
             self.engine.execution_options(reading=True), expire_on_commit=False
         )
+        self._check: Callable[[Session], None] | None = None
+
+    def guarded(self, check: Callable[[Session], None]) -> Database:
+        """Return the same database for whoever may write only while ``check`` does not raise.
+
+        It is called last in each transaction that may write, which is rolled back if it raises.
+        """
+        found = copy.copy(self)
+        found._check = check
+        return found
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Open a transaction: committed at the end of the block, rolled back if it raises."""
         with self._writing.begin() as session:
             yield session
+            if self._check is not None:
+                session.flush()
+                self._check(session)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
