@@ -8,10 +8,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from perijove.types.jobs import Policy
+from perijove.types.jobs import Policy, RunAgain, Schedule
 from perijove_hub.exceptions import NotFound
 from perijove_hub.jobs import retention
-from perijove_hub.store.models import ArtifactRow, AttemptRow, LooseBlobRow, RunRow, utcnow
+from perijove_hub.store.models import (
+    ArtifactRow,
+    AttemptRow,
+    LooseBlobRow,
+    RunRow,
+    UpstreamRow,
+    utcnow,
+)
 from perijove_hub.store.sweep import sweep
 from tests.jobs.conftest import ADA, Platform
 from tests.jobs.test_watching import ended
@@ -113,3 +120,26 @@ def _sweep_at_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     with platform.context.database.reading() as session:
         assert session.scalars(select(LooseBlobRow)).all()
     sweep(platform.context.database, platform.context.blobs)
+
+
+def test_what_a_run_still_needs_is_kept_and_a_rerun_without_it_is_refused(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    first = platform.promote(name="first", policy=Policy(keep_days=1))
+    other = platform.promote(name="other")
+    last = platform.promote(name="last", schedule=Schedule(after=[first.id, other.id]))
+    of_queued, of_running, noted, followed, _ = rows = [
+        old(platform, first.id, 9 - at, str(at)) for at in range(5)
+    ]
+    for run, state in ((of_queued, "queued"), (of_running, "running"), (followed, "succeeded")):
+        columns = {"state": state, "trigger": "after", "upstream": {"first": run.id}}
+        done = ended(platform, last.id, **columns)
+    with platform.context.database.session() as session:
+        # Of the two that it follows, the other has not ended a run yet.
+        session.get_one(UpstreamRow, (last.id, first.id)).run_id = noted.id
+    retention.RetentionDuty(platform.context).tick()
+    assert dropped(platform, *rows) == [False, False, False, True, True]
+    again = platform.finished(platform.runs.again(ADA, done.id, RunAgain(), key=None))
+    assert (again.state, again.cause) == ("failed", "refused")
+    assert again.reason and "What the run of 'first' left" in again.reason

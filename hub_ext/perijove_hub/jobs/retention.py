@@ -13,7 +13,7 @@ from perijove.types.jobs import RunState
 from perijove_hub.context import Context
 from perijove_hub.store import loose
 from perijove_hub.store.clock import database_now
-from perijove_hub.store.models import ArtifactRow, AttemptRow, JobRow, RunRow
+from perijove_hub.store.models import ArtifactRow, AttemptRow, JobRow, RunRow, UpstreamRow
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,10 @@ class RetentionDuty:
                     self._drop(and_(kept == number, whose), now - timedelta(days=number))
 
     def _drop(self, which: ColumnElement[bool], before: datetime) -> None:
+        last = ""
         while True:
             with self._context.database.session() as session:
-                runs = session.scalars(
+                found = session.scalars(
                     select(RunRow.id)
                     .join(JobRow, JobRow.id == RunRow.job_id)
                     .where(
@@ -60,16 +61,32 @@ class RetentionDuty:
                         RunRow.state.in_(_ENDED),
                         RunRow.dropped_at.is_(None),
                         RunRow.ended_at < before,
+                        RunRow.id > last,
                     )
+                    .order_by(RunRow.id)
                     .limit(BATCH)
                     # Where another worker does the same, each takes other runs.
                     .with_for_update(skip_locked=True, of=RunRow)
                 ).all()
+                needed = _needed(session) if found else set()
+                runs = [run_id for run_id in found if run_id not in needed]
                 let_go(session, runs)
             if runs:
                 log.info("the outputs of %d old runs were let go of", len(runs))
-            if len(runs) < BATCH:
+            if len(found) < BATCH:
                 return
+            last = found[-1]
+
+
+def _needed(session: Session) -> set[str]:
+    """Return the runs whose artifacts another run gets that has not ended, or is to be made."""
+    # In this order: what is no longer noted is by then in the queue.
+    noted = set(session.scalars(select(UpstreamRow.run_id).where(UpstreamRow.run_id.is_not(None))))
+    followers = select(RunRow.upstream).where(
+        RunRow.state.not_in(_ENDED), RunRow.trigger.in_(("after", "rerun"))
+    )
+    followed = {run_id for upstream in session.scalars(followers) for run_id in upstream.values()}
+    return {run_id for run_id in noted if run_id} | followed
 
 
 def let_go(session: Session, runs: Sequence[str]) -> None:

@@ -122,10 +122,16 @@ def _upstream(session: Session, run: RunRow) -> Iterator[tuple[str, str]]:
     for name, run_id in sorted(run.upstream.items()):
         before = session.get(RunRow, run_id)
         job = session.get(JobRow, before.job_id) if before is not None else None
-        if job is None or not may_see(owner, job):
+        if before is None or job is None or not may_see(owner, job):
             raise Invalid(
                 f"{run.owner} may no longer see the job '{name}', after which it runs.",
                 fix=f"Ask the owner of '{name}' to share it, or take it out of the schedule.",
+            )
+        if before.dropped_at is not None:
+            raise Invalid(
+                f"What the run of '{name}' left, after which it ran, was deleted on "
+                f"{before.dropped_at:%Y-%m-%d}: '{name}' keeps it no longer.",
+                fix=f"Run '{name}' again; the job follows it.",
             )
         rows = select(ArtifactRow).where(ArtifactRow.run_id == run_id)
         for row in session.scalars(rows.order_by(ArtifactRow.path)):
