@@ -54,15 +54,24 @@ class Candidate:
     bytes: int
     why: str
     """What in the notebook names it, in a few words."""
+    problem: str = ""
+    """Why it cannot be kept all the same, so that runs will miss it."""
 
 
 def propose(notebook: dict[str, Any], folder: Path) -> list[Candidate]:
     """Return the files in or below ``folder`` that code cells name or import, by path.
 
-    Hidden files, caches, checkpoints, ``inputs/``, ``outputs/``, files above ``MOST_BYTES`` and
-    links that lead out of ``folder`` are left out. Never raises for what a notebook holds.
+    Hidden files, caches, checkpoints, ``inputs/`` and ``outputs/`` are left out. Files above
+    ``MOST_BYTES``, links that lead out of ``folder`` and files beside it have a ``problem``. Never
+    raises for what a notebook holds.
     """
     return _Search(folder).run(notebook)
+
+
+def missed(notebook: dict[str, Any], folder: Path) -> list[str]:
+    """Say of each file that code cells name and that cannot be kept, why runs will miss it."""
+    found = (one for one in propose(notebook, folder) if one.problem)
+    return [f"'{one.path}' ({one.why}) is not kept: {one.problem}" for one in found]
 
 
 def read(folder: Path, paths: Sequence[str]) -> list[InputFile]:
@@ -149,7 +158,10 @@ class _Search:
         text = text.removeprefix("./").rstrip("/")
         parts = text.split("/")
         is_path = text.isprintable() and len(text) <= _LONGEST and text[:1] not in ("/", "~")
-        if not text or not is_path or ".." in parts or "." in parts:
+        if not text or not is_path or "." in parts:
+            return
+        if ".." in parts:
+            self._beside(text, why)
             return
         wild = [part for part in parts if any(mark in part for mark in "*?[")]
         try:
@@ -164,6 +176,21 @@ class _Search:
                 self._add(text, why)
         except (OSError, ValueError):
             return
+
+    def _beside(self, text: str, why: str) -> None:
+        """Note a file that is there, but not below the notebook's folder."""
+        path = Path(os.path.normpath(self._root / text))
+        try:
+            is_file = not path.is_relative_to(self._root) and path.is_file()
+            size = path.stat().st_size if is_file else 0
+        except (OSError, ValueError):
+            return
+        if is_file:
+            self._refuse(text, size, why, "it is not below the notebook's folder.")
+
+    def _refuse(self, path: str, size: int, why: str, problem: str) -> None:
+        if path not in self._found and len(self._found) < MOST_FILES:
+            self._found[path] = Candidate(path, size, why, problem)
 
     def _below(self, folder: str) -> Iterator[str]:
         top = self._root / folder
@@ -180,7 +207,7 @@ class _Search:
     def _add(self, relative: str, why: str) -> bool:
         """Add one file; tell whether it is among the found ones."""
         if relative in self._found:
-            return True
+            return not self._found[relative].problem
         parts = relative.split("/")
         if parts[0] in _RESERVED or any(_is_left_out(part) for part in parts):
             return False
@@ -189,9 +216,16 @@ class _Search:
         try:
             path = _inside(self._root, relative)
             status = path.stat()
-        except (OSError, ValueError, InputError):
+        except InputError:
+            self._refuse(relative, 0, why, "it is a link that leads out of the folder.")
             return False
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+        except (OSError, ValueError):
+            return False
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        if status.st_size > MOST_BYTES:
+            size = f"it has {status.st_size / 2**20:,.0f} MiB, more than a version keeps."
+            self._refuse(relative, status.st_size, why, f"{size} Read it from the catalog.")
             return False
         self._found[relative] = Candidate(relative, status.st_size, why)
         return True

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from perijove import manifest
-from perijove.manifest import InputError, propose, read
+from perijove.manifest import InputError, missed, propose, read
 from tests.jobs.notebooks import code, markdown, notebook
 
 
@@ -44,7 +44,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def proposed(folder: Path, *sources: str) -> list[str]:
-    return [one.path for one in propose(notebook(*map(code, sources)), folder)]
+    found = propose(notebook(*map(code, sources)), folder)
+    return [one.path for one in found if not one.problem]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,10 @@ def test_links_that_lead_out_of_the_folder_are_left_alone(folder: Path) -> None:
     (folder / "loop.csv").symlink_to("loop.csv")
     assert proposed(folder, "'out.csv', 'out/above.csv', 'out', 'loop.csv'") == []
     assert proposed(folder, "'in.csv'") == ["in.csv"]
+    assert missed(notebook(code("'out.csv', '../above.csv', 'in.csv'")), folder) == [
+        "'../above.csv' (named in cell 1) is not kept: it is not below the notebook's folder.",
+        "'out.csv' (named in cell 1) is not kept: it is a link that leads out of the folder.",
+    ]
     for path in ("out.csv", "out/above.csv", "../above.csv", str(folder / "points.csv")):
         with pytest.raises(InputError) as caught:
             read(folder, [path])
@@ -127,6 +132,8 @@ def test_large_files_are_neither_proposed_nor_read(
     monkeypatch.setattr(manifest, "MOST_BYTES", 3)
     (folder / "large.csv").write_text("1234", encoding="utf-8")
     assert proposed(folder, "'large.csv', 'points.csv'") == ["points.csv"]
+    (said,) = missed(notebook(code("'large.csv', 'points.csv', '../gone.csv'")), folder)
+    assert said.startswith("'large.csv' (named in cell 1) is not kept: it has 0 MiB, more than")
     with pytest.raises(InputError, match="With 'large"):
         read(folder, ["large.csv"])
     with pytest.raises(InputError, match="With 'data"):

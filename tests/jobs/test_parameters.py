@@ -142,6 +142,17 @@ def test_a_help_text_may_end_a_value_of_several_lines() -> None:
     assert read("a = [\n  1,  # not this\n  2,\n]  # this")["a"].help == "this"
 
 
+def test_a_comment_right_above_helps_unless_it_is_for_programs() -> None:
+    found = read(
+        "# Parameters\na = 1\n# how many\n# rows to read\nrows = 2\n"
+        "# of something else\n\nb = 3  # noqa: E501\n# above\nc = 4  # behind\n"
+        "d = 5  # type: ignore\nlabel = '# no comment'"
+    )
+    assert {name: one.help for name, one in found.items()} == {
+        "a": "", "rows": "how many rows to read", "b": "", "c": "behind", "d": "", "label": "",
+    }  # fmt: skip
+
+
 def test_other_statements_are_no_parameters() -> None:
     assert list(read("import os\nprint('x')\nif True:\n    y = 1\na = 1")) == ["a"]
     assert list(read("%matplotlib inline\n!ls\na = 1")) == ["a"]

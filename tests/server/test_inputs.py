@@ -31,8 +31,8 @@ def test_candidates_are_named_and_read(workspace: Workspace) -> None:
             found = browser.post("perijove/inputs", json={"path": path})
             assert found.status_code == 200, found.text
             assert found.json()["candidates"] == [
-                {"path": "helpers.py", "bytes": 6, "why": "imported in cell 1"},
-                {"path": "points.csv", "bytes": 4, "why": "named in cell 1"},
+                {"path": "helpers.py", "bytes": 6, "why": "imported in cell 1", "problem": ""},
+                {"path": "points.csv", "bytes": 4, "why": "named in cell 1", "problem": ""},
             ]
         read = browser.post(
             "perijove/inputs", json={"path": "project/report.ipynb", "chosen": ["points.csv"]}

@@ -28,8 +28,10 @@ def checked(files: Sequence[InputFile], *, most_mb: int) -> dict[str, bytes]:
     _check_folders(files, found)
     total = sum(map(len, found.values()))
     if total > most_mb * 2**20:
+        largest = max(found, key=lambda path: len(found[path]))
         raise Invalid(
-            f"The files have {total / 2**20:.1f} MiB together; at most {most_mb} are kept.",
+            f"The files have {total / 2**20:.1f} MiB together; at most {most_mb} are kept. "
+            f"The largest is '{largest}' with {len(found[largest]) / 2**20:.1f}.",
             field="inputs",
             fix="Leave out large ones, and read them from the catalog or a shared folder.",
         )

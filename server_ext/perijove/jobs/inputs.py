@@ -41,7 +41,8 @@ def gather(
         if files:
             raise JobError("Files go with a notebook that has a folder: give its path.")
         return []
-    paths = {one.path for one in manifest.propose(notebook, folder)} if inputs == AUTO else set()
+    found = manifest.propose(notebook, folder) if inputs == AUTO else []
+    paths = {one.path for one in found if not one.problem}
     for one in files:
         paths.update(os.path.relpath(path, folder.absolute()) for path in _matching(one))
     return manifest.read(folder, sorted(paths))

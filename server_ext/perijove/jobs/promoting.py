@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
+from perijove import manifest
 from perijove.client import Client
 from perijove.environment import image as here
 from perijove.exceptions import NotebookError
@@ -24,12 +25,18 @@ Notebook = str | Path | dict[str, Any]
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 
 
-def inspect(notebook: Notebook) -> Inspection:
+def inspect(notebook: Notebook, *, folder: Path | None = None, inputs: str = AUTO) -> Inspection:
     """Read a notebook's parameters here, without sending it anywhere.
 
-    Raises ``NotebookError``.
+    It warns of files that the notebook names and that cannot be kept, too; ``folder`` and
+    ``inputs`` as for ``create``. Raises ``NotebookError``.
     """
-    return reading.inspect(_load(notebook)[0])
+    content, found = _load(notebook)
+    inspection = reading.inspect(content)
+    folder = folder or (Path(found).parent if found else None)
+    if folder is not None and inputs == AUTO:
+        inspection.warnings += manifest.missed(content, folder)
+    return inspection
 
 
 def create(

@@ -27,6 +27,11 @@ _DATES = re.compile(r"(?:\w+\.)?(date|datetime)(\.fromisoformat)?")
 #: How the default of a secret is written when notebooks are to read it too: it is no value.
 _SECRET = re.compile(r"(?:perijove\.)?secret")
 
+#: Comments that are meant for programs, or head the cell.
+_NO_HELP = re.compile(
+    r"(noqa|nosec|%%|(type|pylint|pragma|fmt|ruff|mypy) ?:|param(eter)?s? ?:?$)", re.IGNORECASE
+)
+
 #: Most characters of the cell: every list of jobs carries what it declares.
 MOST_CHARACTERS = 50_000
 
@@ -73,12 +78,13 @@ def read_cell(source: str, number: int = 1) -> tuple[list[Parameter], list[str]]
     Raises ``NotebookError`` with the line of a syntax error.
     """
     tree, source = _parse(source, number)
-    comments = _comments(source)
+    behind, above = _comments(source)
     found: dict[str, Parameter] = {}
     warnings: list[str] = []
     for target, annotation, value in _assignments(tree, warnings):
         declaration = declared(annotation) if annotation is not None else None
-        help_text = comments.get(_last_line(value or annotation or target), "")
+        last = _last_line(value or annotation or target)
+        help_text = behind.get(last) or above.get(target.lineno, "")
         parameter, warning = _parameter(target.id, declaration, value, help_text=help_text)
         found[target.id] = parameter
         if warning:
@@ -146,16 +152,25 @@ def _parse(source: str, number: int) -> tuple[ast.Module, str]:
     raise NotebookError(f"The parameters cell (cell {number}{where}) is not valid Python: {what}.")
 
 
-def _comments(source: str) -> dict[int, str]:
-    """Map line numbers to the comment that ends them; a ``#`` inside a string is none."""
-    found = {}
+def _comments(source: str) -> tuple[dict[int, str], dict[int, str]]:
+    """Map line numbers to the comment that ends them, and to the comment right above them.
+
+    A ``#`` inside a string is none, and what comments tell programs helps nobody.
+    """
+    behind: dict[int, str] = {}
+    alone: dict[int, str] = {}
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
-            if token.type == tokenize.COMMENT and token.line[: token.start[1]].strip():
-                found[token.start[0]] = token.string.lstrip("#").strip()
+            if token.type == tokenize.COMMENT:
+                text = token.string.lstrip("#").strip()
+                kept = behind if token.line[: token.start[1]].strip() else alone
+                kept[token.start[0]] = "" if _NO_HELP.match(text) else text
     except (tokenize.TokenError, SyntaxError):
         pass
-    return found
+    above: dict[int, str] = {}
+    for line in sorted(alone):
+        above[line + 1] = f"{above.pop(line, '')} {alone[line]}".strip()
+    return behind, above
 
 
 def _last_line(node: ast.expr) -> int:

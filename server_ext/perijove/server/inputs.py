@@ -24,10 +24,10 @@ MOST_NOTEBOOK = 256 * 2**20
 class InputsHandler(APIHandler):  # type: ignore[misc]
     """``POST /perijove/inputs``: which files a notebook probably reads, or their content.
 
-    ``{"path": P}`` is answered with ``{"candidates": [{"path", "bytes", "why"}, …]}``, and
-    ``{"path": P, "chosen": [paths]}`` with ``{"inputs": [{"path", "content"}, …]}``, the content in
-    Base64 as ``JobCreate.inputs`` has it. ``P`` is the notebook's path as the file browser has it,
-    the others are relative to its folder. A mistake is a problem document.
+    ``{"path": P}`` is answered with ``{"candidates": [{"path", "bytes", "why", "problem"}, …]}``,
+    and ``{"path": P, "chosen": [paths]}`` with ``{"inputs": [{"path", "content"}, …]}``, the
+    content in Base64 as ``JobCreate.inputs`` has it. ``P`` is the notebook's path as the file
+    browser has it, the others are relative to its folder. A mistake is a problem document.
     """
 
     auth_resource = "perijove"

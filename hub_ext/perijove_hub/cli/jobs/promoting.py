@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from perijove import jobs as api
-from perijove.jobs.inputs import INPUTS
+from perijove.jobs.inputs import AUTO, INPUTS
 from perijove.jobs.settings import POLICY, RESOURCES, SCHEDULE, SHARING
 from perijove.magics.display import Card
 from perijove.magics.jobs.tables import facts, made, preview_table
@@ -30,8 +30,8 @@ def create(
 
     The values of --param are those of scheduled runs.
     """
-    inspection = api.inspect(notebook)
     settings = said(given)
+    inspection = api.inspect(notebook, inputs=settings.get("inputs", AUTO))
     if params:
         settings["parameters"] = api.from_text(inspection.parameters, texts(params))
     job = api.create(notebook, name, **settings)

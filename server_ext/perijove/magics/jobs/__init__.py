@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perijove import environment, jobs
-from perijove.jobs.inputs import INPUTS
+from perijove.jobs.inputs import AUTO, INPUTS
 from perijove.jobs.settings import POLICY, RESOURCES, SCHEDULE, SHARING
 from perijove.magics.arguments import Command
 from perijove.magics.display import say
@@ -33,6 +33,8 @@ PROMOTE = Command(
     flags={"--path": str},
     options=[*INPUTS, *SCHEDULE, *RESOURCES, *POLICY, *SHARING],
 )
+#: Most that is said below a promotion.
+MOST_WARNINGS = 5
 #: In the order a person meets them.
 VERBS = {**verbs.VERBS, **history.VERBS, **ranges.VERBS, **notifying.VERBS}
 JOB = Command(f"%job {'|'.join(VERBS)} NAME [--param NAME=VALUE ...]", words=(1, None))
@@ -69,20 +71,22 @@ class JobMagics:
         if not given["--path"]:
             here = standing_in(self._shell, magic="%promote", named=named)
         notebook = here.content if here else Path(given["--path"])
-        inspection = jobs.inspect(notebook)
+        folder = _folder(here.path) if here else None
+        inputs = given.options.get("inputs", AUTO)
+        inspection = jobs.inspect(notebook, folder=folder, inputs=inputs)
         if texts:
             given.options["parameters"] = jobs.from_text(inspection.parameters, texts)
         job = jobs.create(
             notebook,
             given.words[0] if given.words else None,
             path=here.path if here else None,
-            folder=_folder(here.path) if here else None,
+            folder=folder,
             **given.options,
         )
         say(made(job))
         if missing := environment.warning():
             say(missing)
-        for warning in inspection.warnings[:1]:
+        for warning in inspection.warnings[:MOST_WARNINGS]:
             say(warning)
         return PromotedJob(job)
 
