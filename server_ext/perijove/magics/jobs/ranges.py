@@ -15,7 +15,7 @@ from perijove.magics.jobs.lines import take_parameters
 from perijove.magics.jobs.tables import pairs
 from perijove.magics.jobs.words import backfill_progress, counted, sweep_progress
 from perijove.types.backfills import Backfill, BackfillRun
-from perijove.types.sweeps import Sweep, SweepTrial
+from perijove.types.sweeps import Goal, Sweep, SweepTrial, TrialState
 
 _OWNER = {"--owner": str}
 _COMMON = {"--version": int, "--no-wait": bool, **_OWNER}
@@ -154,10 +154,11 @@ def slots_table(backfill: Backfill, slots: Sequence[BackfillRun]) -> Listing:
 
 def trials_table(sweep: Sweep, trials: Sequence[SweepTrial]) -> Listing:
     """Make the table of a sweep's trials, best first."""
-    down = sweep.goal.value == "max"
-    measured = [one for one in trials if one.value is not None]
-    measured.sort(key=lambda one: one.value or 0.0, reverse=down)
-    ordered = measured + [one for one in trials if one.value is None]
+    sign = -1 if sweep.goal is Goal.max else 1
+    counted = [one for one in trials if one.state is TrialState.succeeded]
+    # A trial that failed may have a value, even the best one.
+    others = [one for one in trials if one.state is not TrialState.succeeded]
+    ordered = sorted(counted, key=lambda one: sign * (one.value or 0.0)) + others
     rows = [
         [
             one.number,
