@@ -121,7 +121,7 @@ class Client:
             raise ApiError(problem_from(response))
         return response
 
-    def get(self, model: type[M], path: str, **params: Any) -> M:
+    def get(self, model: type[M], path: str, /, **params: Any) -> M:
         """GET ``path`` and read the answer as ``model``."""
         return model.model_validate_json(self.send("GET", path, params=params).content)
 

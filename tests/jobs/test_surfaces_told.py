@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from perijove.exceptions import ApiError, PerijoveError
 from perijove.jobs.finding import JobError
 from perijove_hub.cli.main import cli
-from perijove_hub.settings import NotificationSettings, SmtpSettings
+from perijove_hub.jobs import lineage
+from perijove_hub.settings import NotificationSettings, SmtpSettings, SourceSettings
+from perijove_hub.store.models import DatasetRow, DeliveryRow, SourceRow, utcnow
 from tests.fixtures.api import Api
 
 
@@ -23,6 +26,12 @@ def perijove(*arguments: str, given: str | None = None) -> str:
         raise result.exception
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def last() -> str:
+    """Return the id of the newest of those who are told."""
+    found = json.loads(perijove("jobs", "notifications", "tutorial", "--json"))
+    return str(found[-1]["id"])
 
 
 def test_somebody_is_told_and_told_no_more(ada: Api, shell: InteractiveShell) -> None:
@@ -42,8 +51,26 @@ def test_somebody_is_told_and_told_no_more(ada: Api, shell: InteractiveShell) ->
     assert [one["signing_key"] for one in listed] == [None]
     with pytest.raises(ApiError, match=r"did not arrive: 127\.0\.0\.1 does not answer"):
         perijove("jobs", "notify", "tutorial", "--webhook", url, "--test")
+    with pytest.raises(ApiError, match="did not arrive"):
+        perijove("jobs", "notifications", "tutorial", "--test", listed[0]["id"])
+    with pytest.raises(ApiError, match="the mail server does not answer"):
+        shell.run_line_magic("job", "notify tutorial --email ada@example.org --test")
+    shell.run_line_magic("job", "notifications tutorial --remove " + last())
     shell.run_line_magic("job", "notify tutorial --email ada@example.org --on failed,succeeded")
     assert len(json.loads(perijove("jobs", "notifications", "tutorial", "--json"))) == 3
+    with ada.context.database.session() as session:
+        session.add(
+            DeliveryRow(
+                notification_id=last(), key="failed:r1", event="failed", run_id="r1", attempts=1,
+                error="the mail server does not answer", next_at=utcnow() + timedelta(hours=1),
+            )
+        )  # fmt: skip
+    (sent,) = json.loads(perijove("jobs", "notifications", "tutorial", "--messages", "--json"))
+    assert (sent["run_id"], sent["target"]) == ("r1", "ada@example.org")
+    shown = perijove("jobs", "notifications", "tutorial", "--messages")
+    assert "the mail server does not answer" in shown
+    magic = shell.run_line_magic("job", "notifications tutorial --messages")
+    assert repr(magic).strip() == shown.strip()
     for one in json.loads(perijove("jobs", "notifications", "tutorial", "--json")):
         said = perijove("jobs", "notifications", "tutorial", "--remove", one["id"])
     assert "Nobody is told of its runs." in said
@@ -55,6 +82,25 @@ def test_a_notebook_takes_no_webhook(ada: Api, shell: InteractiveShell) -> None:
         shell.run_line_magic("job", "notify tutorial")
     with pytest.raises(PerijoveError, match="--on must be"):
         shell.run_line_magic("job", "notify tutorial --email ada@example.org --on fialed")
+
+
+def test_whose_runs_read_a_dataset(ada: Api, shell: InteractiveShell, tmp_path: Path) -> None:
+    source = SourceSettings(url=f"sqlite:///{tmp_path / 'shop.sqlite'}", groups=["research"])
+    ada.context.settings.catalog.sources["shop"] = source
+    perijove("jobs", "create", "Tutorial.ipynb")
+    run = json.loads(perijove("jobs", "run", "tutorial", "--no-wait", "--json"))["id"]
+    with ada.context.database.session() as session:
+        session.add(SourceRow(name="shop", kind="sqlite"))
+        session.flush()
+        session.add(DatasetRow(name="shop.main.t", source="shop", schema_name="main", table="t"))
+        lineage.looked_at(session, run, "shop.main.t")
+    found = json.loads(perijove("jobs", "lineage", "--dataset", "shop.main.t", "--json"))
+    assert [(one["job"], one["id"]) for one in found] == [("tutorial", run)]
+    assert run in repr(shell.run_line_magic("job", "lineage --dataset shop.main.t"))
+    with pytest.raises(ApiError, match="Give one of dataset, tracked_run"):
+        perijove("jobs", "lineage")
+    with pytest.raises(PerijoveError, match="Name a job, or what its runs read"):
+        shell.run_line_magic("job", "lineage tutorial --dataset shop.main.t")
 
 
 def test_a_group_owns_it(ada: Api) -> None:
@@ -73,5 +119,5 @@ def test_a_dag_is_written(ada: Api, shell: InteractiveShell) -> None:
     perijove("jobs", "export", "tutorial", "--output", "dags/one.py")
     shell.run_line_magic("job", "export tutorial")
     assert Path("dags/one.py").read_text() == Path("tutorial_dag.py").read_text() == text
-    with pytest.raises(JobError, match="two.py cannot be written: "):
+    with pytest.raises(JobError, match=r"two\.py cannot be written: "):
         perijove("jobs", "export", "tutorial", "--output", "dags/one.py/two.py")

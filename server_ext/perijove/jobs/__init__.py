@@ -16,7 +16,13 @@ from perijove.jobs.backfilling import (
 from perijove.jobs.editing import delete, edit, pause, preview, resume
 from perijove.jobs.exporting import export
 from perijove.jobs.finding import JobError
-from perijove.jobs.notifying import notifications, notify, try_notification, unnotify
+from perijove.jobs.notifying import (
+    deliveries,
+    notifications,
+    notify,
+    try_notification,
+    unnotify,
+)
 from perijove.jobs.promoting import create, from_text, inspect, name_for, values
 from perijove.jobs.running import (
     cancel,
@@ -37,6 +43,7 @@ from perijove.jobs.watching import (
     download,
     failure,
     lineage,
+    related,
     rerun,
 )
 
@@ -53,6 +60,7 @@ __all__ = [
     "compare",
     "create",
     "delete",
+    "deliveries",
     "diff",
     "disapprove",
     "download",
@@ -69,6 +77,7 @@ __all__ = [
     "notify",
     "pause",
     "preview",
+    "related",
     "rerun",
     "resume",
     "run",

@@ -9,7 +9,14 @@ from urllib.parse import quote
 from perijove.client import Client
 from perijove.jobs.finding import JobError, find
 from perijove.options import Option, duration, one_of, seconds
-from perijove.types.notifications import Channel, Notification, NotificationCreate, NotifyOn
+from perijove.types.base import Page
+from perijove.types.notifications import (
+    Channel,
+    Delivery,
+    Notification,
+    NotificationCreate,
+    NotifyOn,
+)
 
 _event = one_of(NotifyOn)
 
@@ -21,7 +28,12 @@ def _events(given: str) -> list[NotifyOn]:
 #: What the command line and the magic take as well.
 NOTIFY = (
     Option("on", "With commas between: started, succeeded, failed, late, recovered.", _events),
-    Option("late_after", "A run is late this long after it was queued.", seconds, "DURATION"),
+    Option(
+        "late_after",
+        "A run is late this long after its slot, or after it was queued.",
+        seconds,
+        "DURATION",
+    ),
 )
 
 
@@ -61,6 +73,13 @@ def notifications(name: str, *, owner: str | None = None) -> list[Notification]:
     with Client() as client:
         path = f"/jobs/{find(client, name, owner).id}/notifications"
         return list(client.pages(Notification, path))
+
+
+def deliveries(name: str, *, limit: int = 50, owner: str | None = None) -> list[Delivery]:
+    """Return the newest messages of a job, newest first, and why any did not arrive."""
+    with Client() as client:
+        path = f"/jobs/{find(client, name, owner).id}/deliveries"
+        return client.get(Page[Delivery], path, limit=limit).items
 
 
 def try_notification(notification_id: str) -> Notification:

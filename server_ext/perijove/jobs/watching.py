@@ -12,9 +12,10 @@ from perijove.client import Client
 from perijove.following import until_ended
 from perijove.jobs.finding import JobError, find, last_run, once, run_path
 from perijove.jobs.running import plain
+from perijove.types.base import Page
 from perijove.types.comparison import Comparison
 from perijove.types.jobs import Artifact, Attempt, Run, RunAgain
-from perijove.types.lineage import Lineage
+from perijove.types.lineage import Lineage, RelatedRun
 from perijove.types.watching import RunFailure
 
 
@@ -49,6 +50,30 @@ def lineage(name: str, *, run: str | None = None, owner: str | None = None) -> L
     """Return what a job's last run, or ``run``, read and recorded, and its neighbours."""
     with Client() as client:
         return client.get(Lineage, f"{run_path(_which(client, name, run, owner))}/lineage")
+
+
+def related(
+    *,
+    dataset: str | None = None,
+    tracked_run: str | None = None,
+    model: str | None = None,
+    version: int | None = None,
+    limit: int = 50,
+) -> list[RelatedRun]:
+    """Return the runs of jobs at the other end: one of ``dataset``, ``tracked_run``, ``model``.
+
+    Those that read a dataset, newest first; the one that logged a run of MLflow (its id); the
+    one that made ``version`` of a registered model.
+    """
+    query = {
+        "dataset": dataset,
+        "tracked_run": tracked_run,
+        "model": model,
+        "version": version,
+        "limit": limit,
+    }
+    with Client() as client:
+        return client.get(Page[RelatedRun], "/lineage", **query).items
 
 
 def download(

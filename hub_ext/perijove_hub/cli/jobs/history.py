@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from perijove.magics.jobs.changes import of_runs, of_versions
 from perijove.magics.jobs.tables import (
     artifacts_table,
     lineage_table,
+    related_table,
     run_card,
     runs_table,
     versions_table,
@@ -80,12 +82,24 @@ def artifacts(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @RUN
+@click.option("--dataset", metavar="NAME", help="The runs that read it.")
+@click.option("--tracked-run", metavar="ID", help="The run that logged this run of MLflow.")
+@click.option("--model", metavar="NAME", help="The run that made its --version.")
+@click.option("--version", type=click.IntRange(1), help="Of the model.")
 @OWNER
 @AS_JSON
-def lineage(name: str, run_id: str | None, owner: str | None, as_json: bool) -> None:
-    """Show what the last run of the job NAME read and recorded."""
+def lineage(
+    name: str | None, run_id: str | None, owner: str | None, as_json: bool, **other: Any
+) -> None:
+    """Show what the last run of the job NAME read and recorded; or whose run something is from."""
+    if name is None:
+        related = api.related(**other)
+        show(related, related_table(related), as_json=as_json)
+        return
+    if any(value is not None for value in other.values()):
+        raise click.UsageError("Name a job, or what its runs read or made.")
     found = api.lineage(name, run=run_id, owner=owner)
     show(found, lineage_table(found), as_json=as_json)
 

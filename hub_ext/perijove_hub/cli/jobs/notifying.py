@@ -9,7 +9,7 @@ import click
 
 from perijove import jobs as api
 from perijove.jobs.notifying import NOTIFY
-from perijove.magics.jobs.tables import notifications_table
+from perijove.magics.jobs.tables import deliveries_table, notifications_table
 from perijove_hub.cli.jobs.flags import AS_JSON, OWNER, flags, said
 from perijove_hub.cli.jobs.printing import show
 
@@ -46,10 +46,26 @@ def notify(
 @click.command()
 @click.argument("name")
 @click.option("--remove", metavar="ID", help="Tell that one no more.")
+@click.option("--test", metavar="ID", help="Send that one a message at once.")
+@click.option("--messages", is_flag=True, help="List the newest messages, and why any failed.")
 @OWNER
 @AS_JSON
-def notifications(name: str, remove: str | None, owner: str | None, as_json: bool) -> None:
+def notifications(
+    name: str,
+    remove: str | None,
+    test: str | None,
+    messages: bool,
+    owner: str | None,
+    as_json: bool,
+) -> None:
     """List who is told of runs of the job NAME."""
+    if messages:
+        sent = api.deliveries(name, owner=owner)
+        show(sent, deliveries_table(sent), as_json=as_json)
+        return
+    if test:
+        api.try_notification(test)
+        click.echo("A test message has arrived.", err=as_json)
     if remove:
         api.unnotify(remove)
     found = api.notifications(name, owner=owner)

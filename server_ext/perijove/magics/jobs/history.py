@@ -11,7 +11,13 @@ from perijove.magics.arguments import Command
 from perijove.magics.display import Listing, say
 from perijove.magics.jobs import changes
 from perijove.magics.jobs.lines import take_parameters
-from perijove.magics.jobs.tables import artifacts_table, lineage_table, runs_table, versions_table
+from perijove.magics.jobs.tables import (
+    artifacts_table,
+    lineage_table,
+    related_table,
+    runs_table,
+    versions_table,
+)
 from perijove.magics.jobs.verbs import OF_A_RUN, OWNER, JobRun, in_a_run, shown
 
 RUNS = Command(
@@ -29,7 +35,12 @@ ARTIFACTS = Command(
     words=(1, 1),
     flags={"--download": str, **OF_A_RUN},
 )
-LINEAGE = Command("%job lineage NAME [--run ID]", words=(1, 1), flags=OF_A_RUN)
+LINEAGE = Command(
+    "%job lineage NAME [--run ID], or %job lineage --dataset NAME | --tracked-run ID | "
+    "--model NAME --version N",
+    words=(0, 1),
+    flags={"--dataset": str, "--tracked-run": str, "--model": str, "--version": int, **OF_A_RUN},
+)
 COMPARE = Command("%job compare RUN RUN", words=(2, 2))
 VERSIONS = Command("%job versions NAME", words=(1, 1), flags=OWNER)
 DIFF = Command("%job diff NAME VERSION VERSION", words=(3, 3), flags=OWNER)
@@ -86,10 +97,19 @@ def artifacts(line: str) -> Listing:
 
 
 def lineage(line: str) -> Listing:
-    """Show what a run read and recorded, and its neighbours."""
+    """Show what a run read and recorded, and its neighbours; or whose run something is from."""
     given = LINEAGE.parse(line)
-    found = jobs.lineage(given.words[0], run=given["--run"], owner=given["--owner"])
-    return lineage_table(found)
+    if not given.words:
+        found = jobs.related(
+            dataset=given["--dataset"],
+            tracked_run=given["--tracked-run"],
+            model=given["--model"],
+            version=given["--version"],
+        )
+        return related_table(found)
+    if any(given[flag] for flag in ("--dataset", "--tracked-run", "--model", "--version")):
+        raise LINEAGE.wrong("Name a job, or what its runs read or made.")
+    return lineage_table(jobs.lineage(given.words[0], run=given["--run"], owner=given["--owner"]))
 
 
 def compare(line: str) -> changes.Changes:

@@ -20,8 +20,8 @@ from perijove.types.jobs import (
     RunState,
     SchedulePreview,
 )
-from perijove.types.lineage import Lineage
-from perijove.types.notifications import Notification
+from perijove.types.lineage import Lineage, RelatedRun
+from perijove.types.notifications import Delivery, Notification
 
 #: Names of files that one line holds.
 SHOWN = 6
@@ -236,6 +236,34 @@ def notifications_table(found: Sequence[Notification]) -> Listing:
     ]
     columns = ["id", "by", "to", "of", "last (UTC)", "error"]
     return Listing(columns, rows, empty="Nobody is told of its runs.")
+
+
+def deliveries_table(found: Sequence[Delivery]) -> Listing:
+    """Make the table of the messages that a job sent."""
+    rows = [
+        [
+            f"{one.created_at:%Y-%m-%d %H:%M}",
+            one.event.value,
+            one.target,
+            one.run_id or "",
+            one.state.value,
+            one.attempts,
+            one.error or "",
+        ]
+        for one in found
+    ]
+    columns = ["at (UTC)", "of", "to", "run", "state", "attempts", "error"]
+    return Listing(columns, rows, empty="No message was sent in the last 90 days.")
+
+
+def related_table(found: Sequence[RelatedRun]) -> Listing:
+    """Make the table of the runs that read or made something."""
+    rows = [
+        [one.job, one.owner, Chip(one.state.value), f"{one.queued_at:%Y-%m-%d %H:%M}", one.id]
+        for one in found
+    ]
+    columns = ["job", "owner", "state", "queued (UTC)", "run"]
+    return Listing(columns, rows, empty="No run of a job that you may see.")
 
 
 def lineage_table(found: Lineage) -> Listing:
