@@ -114,7 +114,8 @@ def _execute(
     megabytes = given.max_output_mb
     try:
         papermill.execute_notebook(
-            str(given.notebook),
+            # Papermill takes braces in a path for names of parameters.
+            str(given.notebook).replace("{", "{{").replace("}", "}}"),
             None,
             values,
             engine_name=engine.NAME,
