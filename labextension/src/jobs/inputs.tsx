@@ -19,6 +19,8 @@ export interface ICandidate {
   bytes?: number;
   /** What in the notebook names it. */
   why?: string;
+  /** Why it cannot be kept all the same; empty for what can. */
+  problem?: string;
 }
 
 /** What the user's own server tells of the files beside a notebook. */
@@ -73,10 +75,15 @@ export interface IInputsDraft {
   chosen: string[];
 }
 
-/** All that was found, as far as it fits. */
+/** All that was found and can be kept; nothing, if it does not fit together. */
 export function inputsDraft({ candidates }: IInputs): IInputsDraft {
-  const total = candidates.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
-  return { files: candidates, chosen: total > MOST ? [] : candidates.map(({ path }) => path) };
+  const kept = candidates.filter(({ problem }) => !problem);
+  return { files: candidates, chosen: sizeOf(kept) > MOST ? [] : kept.map(({ path }) => path) };
+}
+
+/** Bytes of the files that can be kept; of those that somebody wrote down nobody knows. */
+function sizeOf(files: ICandidate[]): number {
+  return files.reduce((sum, { bytes, problem }) => sum + (problem ? 0 : (bytes ?? 0)), 0);
 }
 
 /** Which files a version keeps, so that its runs find them beside the notebook. */
@@ -94,9 +101,8 @@ export function InputFields({
   const { trans } = usePerijove();
   const [typed, setTyped] = useState('');
   const { files, chosen } = value;
-  const total = files
-    .filter(({ path }) => chosen.includes(path))
-    .reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
+  const total = sizeOf(files.filter(({ path }) => chosen.includes(path)));
+  const tooLarge = chosen.length === 0 && sizeOf(files) > MOST;
   const add = (): void => {
     const path = typed.trim().replace(/^\.\//, '');
     if (path) {
@@ -130,12 +136,17 @@ export function InputFields({
           ? trans.__('None were looked for: %1', found.problem.detail ?? found.problem.title)
           : files.length === 0
             ? trans.__('The notebook, as it was last saved, names no file beside it.')
-            : trans.__(
-                '%1 of %2 files, %3: every run finds them as they are now.',
-                chosen.length,
-                files.length,
-                bytesWords(total)
-              )
+            : tooLarge
+              ? trans.__(
+                  'None is ticked, because together they are more than the %1 that a version keeps.',
+                  bytesWords(MOST)
+                )
+              : trans.__(
+                  '%1 of %2 files, %3: every run finds them as they are now.',
+                  chosen.length,
+                  files.length,
+                  bytesWords(total)
+                )
       }
       problem={problem?.field?.startsWith('inputs') ? { ...problem, field: 'inputs' } : tooMuch}
     >
@@ -149,10 +160,11 @@ export function InputFields({
         >
           {files.length > 0 && (
             <div className="pj-Choices">
-              {files.map(({ path, bytes, why }) => (
+              {files.map(({ path, bytes, why, problem: unkept }) => (
                 <label key={path} className="pj-Check" title={why}>
                   <input
                     type="checkbox"
+                    disabled={!!unkept}
                     checked={chosen.includes(path)}
                     onChange={({ target }) =>
                       onChange({
@@ -165,7 +177,13 @@ export function InputFields({
                   />
                   <span className="pj-Choices-name pj-mod-code">{path}</span>
                   <span className="pj-Choices-more">
-                    {bytes === undefined ? trans.__('added') : bytesWords(bytes)}
+                    {unkept ? (
+                      <span className="pj-Field-problem">{trans.__('not kept: %1', unkept)}</span>
+                    ) : bytes === undefined ? (
+                      trans.__('added')
+                    ) : (
+                      bytesWords(bytes)
+                    )}
                   </span>
                 </label>
               ))}

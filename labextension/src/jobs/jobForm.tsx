@@ -1,3 +1,5 @@
+import { JSONExt, type ReadonlyJSONObject } from '@lumino/coreutils';
+
 import type { Job, Principal } from '../api/types';
 import type { IPerijove } from '../tokens';
 import { Fold } from '../ui/fold';
@@ -14,8 +16,23 @@ import {
 import { ParameterFields } from './parameters';
 import { updateJob, whoami } from './requests';
 import { SCHEDULE_NAMES, ScheduleFields } from './schedule';
-import { draftOf, scheduleOf, type IScheduleDraft } from './scheduleDraft';
+import { asked, draftOf, scheduleOf, type IScheduleDraft } from './scheduleDraft';
 import { initialRaw, parseValues, type Raw } from './values';
+
+/** What of `wanted` differs from what somebody saw: only that is sent, and replaces another's. */
+function changes<T extends object>(
+  wanted: T | null,
+  before: object | null | undefined
+): Partial<T> | null {
+  if (!wanted || !before) {
+    return wanted;
+  }
+  const known = new Map(Object.entries(before as ReadonlyJSONObject));
+  const differing = Object.entries(wanted as ReadonlyJSONObject).filter(
+    ([name, value]) => !JSONExt.deepEqual(value, known.get(name) ?? null)
+  );
+  return differing.length > 0 ? (Object.fromEntries(differing) as Partial<T>) : null;
+}
 
 interface IDraft {
   schedule: IScheduleDraft;
@@ -105,11 +122,14 @@ export async function editJob(perijove: IPerijove, job: Job): Promise<Job | null
         { parameters: values, paused: job.schedule?.paused ?? false },
         trans
       );
+      const timed = changes(wanted, job.schedule && asked(job.schedule));
       return updateJob(api, job.id, {
-        schedule: wanted,
+        schedule: timed,
         unschedule: !wanted && !!job.schedule,
-        resources: resourcesOf(limits, trans),
-        policy: policyOf(limits, trans),
+        resources: changes(resourcesOf(limits, trans), job.resources),
+        policy: changes(policyOf(limits, trans), job.policy),
+        // Values are replaced together, so another's must not have come in between.
+        seen: timed && 'parameters' in timed ? job.updated_at : null,
         ...sharing
       });
     }

@@ -138,8 +138,7 @@ function Actions({
           onClick={() =>
             act(
               updateJob(api, job.id, {
-                schedule: { ...asked(schedule), paused: !schedule.paused },
-                unschedule: false
+                schedule: { paused: !schedule.paused }
               })
             )
           }
@@ -210,8 +209,8 @@ function ScheduleWords({ job }: { job: Job }): ReactElement {
     return <span title={code}>{data.text}</span>;
   }
   // Such as for who may not see the jobs that it follows.
-  return schedule && problem && !code ? (
-    <>{kindWords(schedule, trans)}</>
+  return job.schedule && problem && !code ? (
+    <>{kindWords(job.schedule, trans)}</>
   ) : (
     <code>{code ?? '…'}</code>
   );

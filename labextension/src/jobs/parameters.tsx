@@ -32,7 +32,7 @@ export function ParameterFields(props: IParameterFieldsProps): ReactElement {
             key={parameter.name}
             name={`${field}.${parameter.name}`}
             label={parameter.name}
-            wide={AS_JSON.has(parameter.type) || parameter.type === 'secret'}
+            wide={isLong(parameter) || parameter.type === 'secret'}
             help={<Help parameter={parameter} />}
             problem={problem}
           >
@@ -101,12 +101,21 @@ function shown({ type, default: usual }: Parameter): string {
   if (usual === null || usual === undefined) {
     return 'None';
   }
+  if (Number.isInteger(usual) && !Number.isSafeInteger(usual)) {
+    // The browser knows it only roughly; left alone, the notebook has it exactly.
+    return `≈ ${Number(usual).toExponential(4)}`;
+  }
   const isText = typeof usual === 'string' && type !== 'str' && !AS_JSON.has(type);
   return isText ? usual : JSON.stringify(usual);
 }
 
 function typeWords({ type, nullable }: Parameter): string {
   return nullable ? `${type} | None` : type;
+}
+
+/** Whether it takes more than a line: an input of one line would join the lines of a text. */
+function isLong({ type, default: usual }: Parameter): boolean {
+  return AS_JSON.has(type) || (type === 'str' && typeof usual === 'string' && usual.includes('\n'));
 }
 
 /** Whether no value is one of the choices, so that it needs no tick of its own. */
@@ -164,7 +173,7 @@ function ParameterInput(props: IInputProps): ReactElement {
     spellCheck: false,
     value: text
   };
-  if (AS_JSON.has(parameter.type)) {
+  if (isLong(parameter)) {
     return (
       <textarea
         {...common}

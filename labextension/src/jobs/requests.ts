@@ -6,7 +6,9 @@ import type {
   JobCreate,
   JobUpdate,
   JobVersion,
+  Policy,
   Principal,
+  Resources,
   Run,
   RunState,
   Schedule,
@@ -60,10 +62,17 @@ export function createJob(api: IApi, job: JobCreate, key: string): Promise<Job> 
   );
 }
 
-export function updateJob(api: IApi, id: string, change: JobUpdate): Promise<Job> {
-  return api.answer(
-    api.client.PATCH('/jobs/{job_id}', { params: { path: { job_id: id } }, body: change })
-  );
+/** What is to change of a job; what is left out stays as it is, also within its parts. */
+export type JobChange = Partial<Omit<JobUpdate, 'schedule' | 'resources' | 'policy'>> & {
+  schedule?: Partial<Schedule> | null;
+  resources?: Partial<Resources> | null;
+  policy?: Partial<Policy> | null;
+};
+
+export function updateJob(api: IApi, id: string, change: JobChange): Promise<Job> {
+  // The types generated from the schema demand what has a default.
+  const body = change as JobUpdate;
+  return api.answer(api.client.PATCH('/jobs/{job_id}', { params: { path: { job_id: id } }, body }));
 }
 
 export async function deleteJob(api: IApi, id: string): Promise<void> {

@@ -110,16 +110,22 @@ export function asked(schedule: ScheduleState): Schedule {
   const wanted: Partial<ScheduleState> = { ...schedule };
   delete wanted.next_slot;
   delete wanted.last_slot;
+  delete wanted.after_names;
   return wanted as Schedule;
 }
 
 /** Say in a few words what makes a job run; the API's preview says more. */
-export function kindWords(schedule: Schedule, trans: TranslationBundle): string {
+export function kindWords(schedule: ScheduleState, trans: TranslationBundle): string {
+  const { after, after_names: names } = schedule;
   switch (kindOf(schedule)) {
-    case 'after':
-      return trans.__('after other jobs');
+    case 'after': {
+      const known = after.flatMap(id => names[id] ?? []).sort();
+      const unseen = after.length - known.length;
+      const others = unseen > 0 ? [trans._n('another job', '%1 other jobs', unseen)] : [];
+      return trans.__('after %1', [...known, ...others].join(', '));
+    }
     case 'dataset':
-      return trans.__('when data changes');
+      return trans.__('when %1 changes', schedule.dataset);
     default:
       return trans.__('at set times');
   }

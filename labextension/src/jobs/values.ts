@@ -132,10 +132,27 @@ function parseNumber(parameter: Parameter, text: string, trans: TranslationBundl
   if (!Number.isFinite(value)) {
     throw new Error(trans.__('%1 is not a number: %2', parameter.name, text));
   }
-  if (parameter.type === 'int' && !Number.isInteger(value)) {
-    throw new Error(trans.__('%1 is not a whole number: %2', parameter.name, text));
+  if (parameter.type === 'int') {
+    if (!Number.isInteger(value)) {
+      throw new Error(trans.__('%1 is not a whole number: %2', parameter.name, text));
+    }
+    checkExact(parameter.name, value, trans);
   }
   return value;
+}
+
+/** Refuse whole numbers, also deep inside, that a browser would change to others near them. */
+function checkExact(name: string, value: unknown, trans: TranslationBundle): void {
+  if (typeof value === 'object' && value !== null) {
+    Object.values(value).forEach(one => checkExact(name, one, trans));
+  } else if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    throw new Error(
+      trans.__(
+        '%1 has a number of more than 15 digits, which a browser cannot keep: give it by “%job” or in a shell.',
+        name
+      )
+    );
+  }
 }
 
 function parseJson({ name, type }: Parameter, text: string, trans: TranslationBundle): unknown {
@@ -145,6 +162,7 @@ function parseJson({ name, type }: Parameter, text: string, trans: TranslationBu
   } catch {
     throw new Error(trans.__('%1 is not JSON, such as [1, 2] or {"a": "b"}.', name));
   }
+  checkExact(name, value, trans);
   const isObject = typeof value === 'object' && value !== null;
   if (type === 'list' && !Array.isArray(value)) {
     throw new Error(trans.__('%1 is not a list, such as [1, 2] or ["a", "b"].', name));
