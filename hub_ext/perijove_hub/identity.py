@@ -9,10 +9,10 @@ import hashlib
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import httpx
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -20,7 +20,8 @@ from perijove.types.base import Principal
 from perijove_hub.access import VERBS, scope
 from perijove_hub.exceptions import Unavailable
 from perijove_hub.store import Database
-from perijove_hub.store.models import PrincipalRow, RunTokenRow, utcnow
+from perijove_hub.store.clock import database_now
+from perijove_hub.store.models import PrincipalRow, RunRow, RunTokenRow, utcnow
 
 #: Marks a run's own token, so that it is never sent to the Hub.
 RUN_TOKEN_PREFIX = "pjr_"  # noqa: S105 - not a secret
@@ -58,6 +59,18 @@ def issue_run_token(session: Session, *, user: str, run_id: str, expires_at: dat
 def revoke_run_tokens(session: Session, run_id: str) -> None:
     """End every token of a run."""
     session.execute(delete(RunTokenRow).where(RunTokenRow.run_id == run_id))
+
+
+def keep_run_tokens(session: Session, *, worker: str, seconds: float) -> None:
+    """Keep the tokens of a worker's runs when the clock was set forward by ``seconds``.
+
+    Set back, they end later than they would: that harms nothing, for they end with their runs.
+    """
+    if seconds <= 0:
+        return
+    mine = select(RunRow.id).where(RunRow.worker == worker, RunRow.state == "running")
+    for row in session.scalars(select(RunTokenRow).where(RunTokenRow.run_id.in_(mine))):
+        row.expires_at += timedelta(seconds=seconds)
 
 
 class Identifier:
@@ -135,7 +148,8 @@ class Identifier:
     def _identify_run(self, token: str) -> Principal | None:
         with self._database.reading() as session:
             row = session.get(RunTokenRow, digest(token))
-            if row is None or row.expires_at <= utcnow():
+            # By the clock by which it was given its end.
+            if row is None or row.expires_at <= database_now(session):
                 return None
             user = session.get(PrincipalRow, row.user)
             return Principal(

@@ -100,6 +100,8 @@ class Executor:
                 return False
             if not ours and run.worker in workers.alive(session):
                 return False
+            if lost and not self._lease.may_judge(session):
+                return False
             epoch = ledger.adopt(session, run, self._lease.worker, started=lost)
         if epoch is None:
             return False
@@ -187,7 +189,13 @@ class Executor:
             return
         told = self._told.get(run.id)
         limited = limits.of_run(self._context.settings.jobs, job)
-        ending = reasons.explain(run, status, told[0].outcome if told else None, limits=limited)
+        ending = reasons.explain(
+            run,
+            status,
+            told[0].outcome if told else None,
+            limits=limited,
+            running=told[0].running if told else None,
+        )
         if run.id in self._orphans and ending.state is RunState.lost:
             ending = ledger.Ending(RunState.lost, reasons.WORKER, Cause.lost)
         self._finish(run, job, status, ending)
