@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the tests need besides Python and Node: installed where we are root on Debian or Ubuntu,
 # named where we are not. In CI (CI=true) anything missing is an error, elsewhere the tests that
-# need it are skipped.
+# need it are skipped; those that set the clock fail without libfaketime.
 set -eu
 
 missing=()
@@ -20,6 +20,10 @@ need openssl openssl "the certificates of deploy/compose"
 if ! command -v pg_ctl >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null; then
     missing+=("pg_ctl (the PostgreSQL tests)")
     packages+=(postgresql)
+fi
+if ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
+    missing+=("libfaketime (the tests that set the clock)")
+    packages+=(libfaketime)
 fi
 [ "${#missing[@]}" -eq 0 ] && exit 0
 
@@ -42,4 +46,4 @@ echo "On Debian or Ubuntu: sudo apt-get install ${packages[*]}" >&2
 if [ "${CI:-}" = true ]; then
     exit 1
 fi
-echo "The tests that need them are skipped." >&2
+echo "The tests that need them are skipped; those that set the clock fail." >&2

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,16 @@ class Nursery:
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls) -> Iterator[Nursery]:
-        """Import once; end every worker afterwards."""
+    def running(cls, environment: Mapping[str, str] | None = None) -> Iterator[Nursery]:
+        """Import once, with ``environment`` on top of ours; end every worker afterwards."""
         mother = subprocess.Popen(
             [sys.executable, "-m", "tests.jobs.nursery"],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), pythonpath()])},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(ROOT), pythonpath()]),
+                **(environment or {}),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
