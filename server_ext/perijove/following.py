@@ -15,6 +15,7 @@ from perijove.types.jobs import Run
 from perijove.types.sweeps import Sweep
 
 W = TypeVar("W", Build, Run, Backfill, Sweep)
+A = TypeVar("A")
 
 #: Seconds between two looks.
 PERIOD = 0.5
@@ -28,19 +29,29 @@ def until_ended(path: str, first: W, look: Callable[[W], None]) -> W:
     ``look`` is called with each reading, beginning with ``first``. Raises ``Unreachable`` or
     ``ApiError`` when the control plane stays away longer than ``PATIENCE``, or refuses.
     """
-    seen, away = first, None
+    seen = first
     with Client() as client:
         while True:
             look(seen)
             if seen.state.terminal:
                 return seen
             sleep(PERIOD)
-            try:
-                seen, away = client.get(type(first), path), None
-            except (Unreachable, ApiError) as error:
-                # A restart of the control plane is no reason to stop looking.
-                if isinstance(error, ApiError) and error.problem.status < 500:
-                    raise
-                away = away or time.monotonic()
-                if time.monotonic() - away > PATIENCE:
-                    raise
+            seen = patiently(lambda: client.get(type(first), path))
+
+
+def patiently(ask: Callable[[], A]) -> A:
+    """Ask until there is an answer: a restart of the control plane is no reason to stop looking.
+
+    Raises ``Unreachable`` or ``ApiError`` when it stays away longer than ``PATIENCE``, or refuses.
+    """
+    away: float | None = None
+    while True:
+        try:
+            return ask()
+        except (Unreachable, ApiError) as error:
+            if isinstance(error, ApiError) and error.problem.status < 500:
+                raise
+            away = away or time.monotonic()
+            if time.monotonic() - away > PATIENCE:
+                raise
+        sleep(PERIOD)

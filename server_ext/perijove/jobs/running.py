@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from perijove.client import Client
-from perijove.following import PERIOD, until_ended
+from perijove.following import PERIOD, patiently, until_ended
 from perijove.jobs.finding import JobError, find, last_run, once, run_path
 from perijove.types.base import Page
 from perijove.types.jobs import Job, LogChunk, Run, RunCreate
@@ -90,22 +90,40 @@ def logs(
     """Yield the log of a job's last run, or of ``run``, as far as there is one now.
 
     Of a run that was tried several times it is the last try's, or that of ``attempt``. With
-    ``follow`` it goes on until the run has ended.
+    ``follow`` it goes on until the run has ended, through all further tries, also while the
+    control plane is away for a while.
     """
     with Client() as client:
         run_id = run or last_run(find(client, name, owner)).id
-        offset = 0
+        if not follow:
+            yield from _log(client, run_id, attempt, follow=False)
+            return
+        number = attempt or client.get(Run, run_path(run_id)).attempt
         while True:
-            chunk = client.get(LogChunk, f"{run_path(run_id)}/logs", offset=offset, attempt=attempt)
-            if chunk.text:
-                yield chunk.text
-            if chunk.ended:
+            yield from _log(client, run_id, number, follow=True)
+            now = patiently(lambda: client.get(Run, run_path(run_id)))
+            if attempt is not None or now.attempt == number:
                 return
-            if chunk.next_offset == offset:
-                if not follow:
-                    return
-                time.sleep(PERIOD)
-            offset = chunk.next_offset
+            number += 1
+
+
+def _log(client: Client, run_id: str, attempt: int | None, *, follow: bool) -> Iterator[str]:
+    path, offset = f"{run_path(run_id)}/logs", 0
+    while True:
+
+        def ask(offset: int = offset) -> LogChunk:
+            return client.get(LogChunk, path, offset=offset, attempt=attempt)
+
+        chunk = patiently(ask) if follow else ask()
+        if chunk.text:
+            yield chunk.text
+        if chunk.ended:
+            return
+        if chunk.next_offset == offset:
+            if not follow:
+                return
+            time.sleep(PERIOD)
+        offset = chunk.next_offset
 
 
 def cancel(name: str, *, run: str | None = None, owner: str | None = None) -> Run:

@@ -1,0 +1,45 @@
+"""Looking on at a run that is tried again, while the control plane is away now and then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from perijove import jobs
+from perijove.client import Client
+from perijove.exceptions import Unreachable
+from perijove.types.jobs import LogChunk
+from perijove_hub.jobs import workload
+from perijove_hub.launch import Workload
+from perijove_hub.store.models import RunRow
+from tests.fixtures.api import Api
+from tests.jobs.programs import DONE
+
+
+def test_a_log_is_followed_through_every_try_and_a_restart_of_the_api(
+    ada: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_describe, real_get, asked = workload.describe, Client.get, 0
+
+    def describe(run: RunRow, **more: Any) -> Workload:
+        first = "echo first try, which says more than the other; sleep 0.3; kill -9 $$; sleep 60"
+        script = first if run.attempt == 1 else f"echo second try\n{DONE}"
+        return replace(real_describe(run, **more), command=("/bin/sh", "-c", script))
+
+    def away_at_times(self: Client, model: Any, path: str, **params: Any) -> Any:
+        nonlocal asked
+        asked += model is LogChunk
+        if asked % 3 == 2:
+            asked += 1
+            raise Unreachable("It is being started again.")
+        return real_get(self, model, path, **params)
+
+    monkeypatch.setattr(workload, "describe", describe)
+    jobs.create("Tutorial.ipynb", retries=1, retry_delay="1s")
+    run = jobs.run("tutorial", wait=False)
+    monkeypatch.setattr(Client, "get", away_at_times)
+    said = "".join(jobs.logs("tutorial", run=run.id, follow=True))
+    assert said == "first try, which says more than the other\nsecond try\n"
+    assert asked > 3
