@@ -11,7 +11,10 @@ from perijove_hub.store.models import RunRow
 
 CANCELLED = "Cancelled."
 SHUT_DOWN = "Perijove was shut down while it ran."
-ENGINE = "The Docker engine was shut down while it ran. Run it again."
+ENGINE = (
+    "Its container was stopped from outside: by somebody, or because the Docker engine was shut "
+    "down. Run it again."
+)
 DISK = "Its files took more disk than a run may have. Write less, or to a folder that is kept."
 VANISHED = (
     "Its process vanished without a word: somebody killed it, or the machine was restarted. "
@@ -27,14 +30,25 @@ OLD_RUNNER = (
     "Build the image again, then promote the notebook from a workspace in it."
 )
 NO_OUTPUT = "Its output notebook could not be kept: it was removed or is too large."
+NOBODY = "Nobody is there to answer: make it a parameter, or a secret."
 NO_ROOM = "It could not be started: no space is left on the disk for its files."
 
 #: What the operating system says of a full disk.
 _NO_SPACE = "No space left on device"
 
 
-def explain(run: RunRow, status: Status, outcome: Outcome | None, *, limits: Resources) -> Ending:
-    """Decide from the process's end; the runner's own word only explains it."""
+def explain(
+    run: RunRow,
+    status: Status,
+    outcome: Outcome | None,
+    *,
+    limits: Resources,
+    running: int | None = None,
+) -> Ending:
+    """Decide from the process's end; the runner's own word only explains it.
+
+    ``running`` is the cell that ran last, of a runner that was ended without a word.
+    """
     if status.phase is Phase.gone:
         if run.cancel_requested:
             return cancelled(run)
@@ -60,7 +74,9 @@ def explain(run: RunRow, status: Status, outcome: Outcome | None, *, limits: Res
             state, reason, cause = RunState.cancelled, SHUT_DOWN, Cause.lost
         case _:
             reason, cause = _failure(status, outcome, limits)
-    failed = outcome.cell if outcome and state is RunState.failed else None
+    failed = None
+    if state is RunState.failed:
+        failed = outcome.cell if outcome else running
     return Ending(state, reason, cause, failed_cell=failed, peak_memory_mb=peak)
 
 
@@ -82,6 +98,9 @@ def _failure(status: Status, outcome: Outcome | None, limits: Resources) -> tupl
             return OLD_RUNNER, Cause.bad_input
         killed = code is not None and code < 0
         how = f"signal {-code}" if code is not None and killed else f"status {code}"
+        if outcome is not None and outcome.ending is How.succeeded:
+            reason = f"Every cell ran, but its runner ended with {how} before it was through."
+            return reason, Cause.lost if killed else Cause.internal
         reason = f"Its runner ended with {how} before the notebook did. The log may say why."
         return reason, Cause.lost if killed else Cause.internal
     where = f"Cell {outcome.cell + 1}" if outcome.cell is not None else "The notebook"
@@ -90,9 +109,11 @@ def _failure(status: Status, outcome: Outcome | None, limits: Resources) -> tupl
         case How.cell_error:
             line = f", line {outcome.line}" if outcome.line else ""
             reason = f"{where}{line} raised {outcome.error}"
+            if outcome.error.startswith("StdinNotImplementedError"):
+                reason += f" {NOBODY}"
             return reason, Cause.disk if full else Cause.cell_error
         case How.kernel_died:
-            return f"The kernel died. {where} was running.", Cause.kernel_died
+            return f"The kernel died{_during(outcome)}", Cause.kernel_died
         case How.cell_timeout:
             return f"{where} ran longer than the {limits.cell_timeout_s} s of a cell.", (
                 Cause.cell_timeout
@@ -100,10 +121,16 @@ def _failure(status: Status, outcome: Outcome | None, limits: Resources) -> tupl
         case How.output_lost:
             return f"{where} ended, but its output did not arrive.", Cause.internal
         case How.terminated:
-            return f"Somebody ended the runner's process. {where} was running.", Cause.lost
+            return f"Somebody ended the runner's process{_during(outcome)}", Cause.lost
         case How.no_kernel:
             return outcome.error or "No kernel could be started.", Cause.no_kernel
         case How.bad_input:
             return outcome.error or "Its notebook cannot be used.", Cause.bad_input
     reason = outcome.error or "The runner failed. The log may say why."
     return reason, Cause.disk if full else Cause.internal
+
+
+def _during(outcome: Outcome) -> str:
+    if outcome.cell is None:
+        return " while no cell was running."
+    return f". Cell {outcome.cell + 1} was running."

@@ -137,6 +137,8 @@ class Events(_Lines):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / EVENTS, MOST_EVENTS)
         self.progress = Progress()
+        self.running: int | None = None
+        """Index of the cell that runs."""
         self.outcome: Outcome | None = None
 
     def update(self) -> bool:
@@ -153,8 +155,10 @@ class Events(_Lines):
                     self._progress(cells_total=_number(event["cells_total"]))
                 case "cell":
                     self._progress(current_cell=plain.text(event["line"], 255))
+                    self.running = _number(event["index"])
                 case "done":
                     self._progress(cells_done=_number(event["number"]), current_cell="")
+                    self.running = None
                 case "ended":
                     self.outcome = _outcome(event)
         except (ValueError, TypeError, KeyError, OverflowError):

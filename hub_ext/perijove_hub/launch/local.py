@@ -7,22 +7,23 @@ no ``kill -9`` can falsify: lock held, running; ``exit.json`` there, ended; neit
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import re
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from perijove_hub.launch import plain, shim
-from perijove_hub.launch.workload import LaunchError, NameTaken, Phase, Status, Workload
+from perijove_hub.launch.workload import Kind, LaunchError, NameTaken, Phase, Status, Workload
 
 #: What a workload inherits of the control plane's environment; nothing secret is among it.
 INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -33,6 +34,7 @@ START_TIMEOUT = 30
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _NEW, _OLD = ".new-", ".old-"
+_TEMPORARY = "pj-"
 
 
 class LocalLauncher:
@@ -59,7 +61,7 @@ class LocalLauncher:
             try:
                 staged.rename(folder)
             except OSError as error:
-                shutil.rmtree(staged, ignore_errors=True)
+                _bury(staged)
                 if folder.exists():
                     raise NameTaken(workload.name) from None
                 raise LaunchError(f"{folder}: {error.strerror}") from None
@@ -142,7 +144,7 @@ class LocalLauncher:
         except FileNotFoundError:
             # Somebody else has just removed it.
             return
-        plain.delete(buried)
+        _bury(buried)
 
     def _folder(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -169,12 +171,18 @@ class LocalLauncher:
             "labels": workload.labels,
             "mark": secrets.token_hex(16),
         }
+        if workload.kind is Kind.task:
+            # Its own, so that what a killed one has left there goes as well. Short, because a
+            # socket's path has 107 characters at most.
+            spec["temporary"] = tempfile.mkdtemp(prefix=_TEMPORARY)
         (staged / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
 
     def _spawn(self, workload: Workload, folder: Path, lock: int) -> None:
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
         spec = _read(folder / "spec.json")
         environment |= {"HOME": spec["directory"]} | workload.environment | workload.secrets
+        if "temporary" in spec:
+            environment["TMPDIR"] = spec["temporary"]
         environment[MARK] = spec["mark"]
         command = [sys.executable, "-I", "-S", shim.__file__, str(folder), str(lock)]
         with (folder / "shim.log").open("wb") as errors:
@@ -203,7 +211,17 @@ class LocalLauncher:
         """Delete what a killed ``start`` or ``remove`` left half done."""
         for path in self._root.glob(".*"):
             if path.name.startswith((_NEW, _OLD)) and not _is_locked(path):
-                plain.delete(path)
+                _bury(path)
+
+
+def _bury(folder: Path) -> None:
+    """Delete a workload's folder, and before it what it put into its own ``TMPDIR``."""
+    # Half written, if whoever wrote it was killed.
+    with contextlib.suppress(ValueError):
+        temporary = Path(_read(folder / "spec.json").get("temporary", ""))
+        if temporary.name.startswith(_TEMPORARY):
+            plain.delete(temporary)
+    plain.delete(folder)
 
 
 def _resolved(command: tuple[str, ...]) -> list[str]:
