@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sqlalchemy import select
 
-from perijove.types.jobs import Policy, Resources, RunState
+from perijove.types.jobs import Cause, Policy, Resources, RunState
 from perijove_hub.engine import Names, firewall, network
 from perijove_hub.engine.client import connect
 from perijove_hub.images.service import register_builtin
@@ -196,6 +196,20 @@ def test_a_container_that_is_killed_is_lost_and_tried_again_until_one_ends_well(
         assert [one.reason for one in tries] == [reasons.VANISHED, reasons.ENGINE]
         assert [one.path for one in session.scalars(select(ArtifactRow))] == ["file"]
     assert platform.launcher.list() == []
+    assert list((platform.context.data.root / "scratch").iterdir()) == []
+
+
+def test_a_run_whose_image_was_deleted_names_it_and_is_not_tried_again(
+    platform: Contained,
+) -> None:
+    with platform.context.database.session() as session:
+        register_builtin(
+            session, "gone", digest=f"sha256:{7:064}", description="", interfaces=["lab"]
+        )
+    job = platform.promote(name="gone", image="gone@1", policy=Policy(retries=2))
+    run = platform.finished(platform.run(job))
+    assert (run.state, run.cause, run.attempt) == (RunState.failed, Cause.refused, 1)
+    assert run.reason and run.reason.startswith("Its image gone@1 is no longer on the Docker")
     assert list((platform.context.data.root / "scratch").iterdir()) == []
 
 

@@ -29,7 +29,7 @@ from perijove_hub.jobs.names import workload_name
 from perijove_hub.jobs.results import Storing, no_space
 from perijove_hub.jobs.starting import Claimed, Ready
 from perijove_hub.jobs.workers import Lease, LeaseLost
-from perijove_hub.launch import Launcher, LaunchError, NameTaken, Phase, Status, plain
+from perijove_hub.launch import ImageMissing, Launcher, LaunchError, NameTaken, Phase, Status, plain
 from perijove_hub.store import audit
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import JobRow, JobVersionRow, RunRow
@@ -302,6 +302,8 @@ class Executor:
             self._launch(run, ready)
         except (LaunchError, OSError) as error:
             ending = self._could_not_start(run, error)
+            if isinstance(error, ImageMissing) and ready.image is not None:
+                ending = reasons.no_image(ready.image.reference)
             self._finish(run, job, self._launcher.poll(name), ending)
             plain.delete(ready.folder)
             return

@@ -29,7 +29,10 @@ OLD_RUNNER = (
     "Its runner did not know what it was called with: the image has an older Perijove. "
     "Build the image again, then promote the notebook from a workspace in it."
 )
-NO_OUTPUT = "Its output notebook could not be kept: it was removed or is too large."
+NO_OUTPUT = (
+    "Its output notebook could not be kept: it was removed, is too large, or found no room on the "
+    "disk."
+)
 NOBODY = "Nobody is there to answer: make it a parameter, or a secret."
 NO_ROOM = "It could not be started: no space is left on the disk for its files."
 
@@ -78,6 +81,15 @@ def explain(
     if state is RunState.failed:
         failed = outcome.cell if outcome else running
     return Ending(state, reason, cause, failed_cell=failed, peak_memory_mb=peak)
+
+
+def no_image(reference: str) -> Ending:
+    """Return how a run ends whose image somebody has removed from the engine."""
+    reason = (
+        f"Its image {reference} is no longer on the Docker engine. Build it again, then promote "
+        "the notebook from a workspace in it."
+    )
+    return Ending(RunState.failed, reason, Cause.refused)
 
 
 def cancelled(run: RunRow, *, peak_memory_mb: float | None = None) -> Ending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from perijove_hub.launch.workload import (
+    ImageMissing,
     Kind,
     Launcher,
     LaunchError,
@@ -12,4 +13,13 @@ from perijove_hub.launch.workload import (
     Workload,
 )
 
-__all__ = ["Kind", "LaunchError", "Launcher", "NameTaken", "Phase", "Status", "Workload"]
+__all__ = [
+    "ImageMissing",
+    "Kind",
+    "LaunchError",
+    "Launcher",
+    "NameTaken",
+    "Phase",
+    "Status",
+    "Workload",
+]

@@ -30,7 +30,14 @@ from perijove_hub.engine.ready import IMAGE
 from perijove_hub.engine.sandbox import UID
 from perijove_hub.files import measure
 from perijove_hub.launch import inside, plain
-from perijove_hub.launch.workload import LaunchError, NameTaken, Phase, Status, Workload
+from perijove_hub.launch.workload import (
+    ImageMissing,
+    LaunchError,
+    NameTaken,
+    Phase,
+    Status,
+    Workload,
+)
 from perijove_hub.up.exceptions import StartError
 
 #: Where a workload finds its directory; also its ``HOME``.
@@ -39,6 +46,8 @@ DIRECTORY = "/workload"
 MEMORY_MB = 4096
 #: Most bytes of a log.
 LOG_BYTES = 50 * 2**20
+#: Bytes that a container's last word takes at most.
+RESERVE = 1024
 #: Seconds between looks at a workload's disk.
 DISK_EVERY = 5.0
 #: Seconds beyond its grace after which a container is killed from outside.
@@ -205,6 +214,8 @@ class DockerLauncher:
         shutil.copyfile(inside.__file__, staged / "inside.py")
         for name in ("log", "end", "inside.py"):
             (staged / name).touch(mode=0o600)
+            if name == "end":
+                (staged / name).write_bytes(b" " * RESERVE)
             (staged / name).chmod(0o600)
             _own(staged / name)
         return directory
@@ -215,7 +226,7 @@ class DockerLauncher:
                 container = self._create(workload, folder, directory)
                 self._start(container, workload.secrets)
         except ImageNotFound:
-            raise LaunchError(
+            raise ImageMissing(
                 f"the image {workload.image or IMAGE} is not on this Docker engine"
             ) from None
         except APIError as error:

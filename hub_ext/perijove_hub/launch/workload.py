@@ -90,6 +90,10 @@ class LaunchError(Exception):
     """A workload could not be started; nothing of it runs."""
 
 
+class ImageMissing(LaunchError):
+    """The engine does not have the workload's image."""
+
+
 class NameTaken(Exception):
     """A workload of this name was started before; adopt it."""
 
