@@ -15,6 +15,7 @@ import pytest
 
 from perijove_hub.launch import NameTaken, Phase
 from perijove_hub.launch.local import LocalLauncher
+from tests.jobs.test_outputs import small_disk
 from tests.launch.conftest import ended, python, read, until
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
@@ -150,3 +151,18 @@ def test_the_control_planes_secrets_do_not_leak_in(
         p.read_bytes() for p in (local._root / "one").rglob("*") if p.is_file() and p.name != "log"
     )
     assert b"run-secret" not in on_disk
+
+
+def test_one_that_fills_the_disk_of_its_own_record_still_says_how_it_ended(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "workloads"
+    with small_disk(folder, 512):
+        local = LocalLauncher(folder)
+        fill = "import os\nwith open('big', 'wb', buffering=0) as file:\n"
+        fill += "    for size in (65536, 1):\n        try:\n"
+        fill += "            while file.write(bytes(size)): pass\n        except OSError: pass\n"
+        local.start(python("one", fill + "os._exit(3)"))
+        status = ended(local, "one")
+        assert (status.phase, status.exit_code) == (Phase.ended, 3)
+        local.remove("one")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import sqlite3
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -83,13 +86,37 @@ class LastResort:
             if begun or scope["type"] != "http":
                 raise
             log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
-            answer = problem_response(
-                500,
-                "Internal error",
-                "Perijove failed to answer; its log says why.",
-                fix="Try again; tell an administrator if it stays.",
-            )
+            answer = _full() if _is_full(error) else _unforeseen()
             await answer(scope, receive, send)
+
+
+def _unforeseen() -> JSONResponse:
+    return problem_response(
+        500,
+        "Internal error",
+        "Perijove failed to answer; its log says why.",
+        fix="Try again; tell an administrator if it stays.",
+    )
+
+
+def _full() -> JSONResponse:
+    return problem_response(
+        507,
+        "Disk full",
+        "No space is left where Perijove keeps its data, so nothing was changed.",
+        fix="Tell an administrator, and try again when there is room.",
+    )
+
+
+def _is_full(error: Exception) -> bool:
+    """Tell whether the operating system, SQLite or PostgreSQL refused for want of disk."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return (
+        getattr(said, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        or getattr(said, "sqlstate", None) == "53100"
+    )
 
 
 def install(app: FastAPI) -> None:

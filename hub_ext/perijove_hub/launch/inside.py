@@ -179,7 +179,8 @@ def main(arguments: list[str]) -> int:
     status, cause = watch(child, reading, log, timeout=given["timeout_s"], grace=given["grace_s"])
     code = os.waitstatus_to_exitcode(status)
     said = json.dumps({"exit_code": code, "cause": cause, "peak": peak()})
-    end = os.open(given["end"], os.O_WRONLY | os.O_TRUNC)
+    # Over blanks that take the room of it, which a disk that is full by now has not.
+    end = os.open(given["end"], os.O_WRONLY)
     os.write(end, said.encode())
     os.fsync(end)
     return code if code >= 0 else 128 - code

@@ -26,6 +26,9 @@ INTERVAL = 0.2
 #: Seconds between searches for new processes of the tree; a search reads all of ``/proc``.
 SEARCH_EVERY = 1.0
 
+#: Bytes that its last word takes at most.
+RESERVE = 1024
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -127,7 +130,20 @@ class Shim:
             "started_at": self.started,
             "ended_at": self.started + time.monotonic() - self.clock,
         }
-        write_json("exit.json", content)
+        with open("exit.json.part", "r+", encoding="utf-8") as file:  # noqa: PTH123
+            # What is left of the reserve are blanks, which JSON bears.
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename("exit.json.part", "exit.json")  # noqa: PTH104
+
+    @staticmethod
+    def reserve() -> None:
+        """Take the room for the last word, which a disk that is full by then has not."""
+        with open("exit.json.part", "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(" " * RESERVE)
+            file.flush()
+            os.fsync(file.fileno())
 
     def spawn(self) -> int:
         """Start the command in a session of its own, which dies with this process."""
@@ -221,6 +237,7 @@ def main(folder: str, lock: int) -> None:
         shim = Shim(json.load(file))
     pid = os.getpid()
     who = {"pid": pid, "start_ticks": int(stat_fields(pid)[19]), "started_at": shim.started}
+    shim.reserve()
     write_json("shim.json", who)
     os.write(telling, b"1")
     os.close(telling)
