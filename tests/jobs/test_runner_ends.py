@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -187,3 +189,54 @@ def test_a_notebook_that_cannot_be_saved_is_left_as_a_journal(folder: Folder) ->
     assert "could not be saved: Is a directory" in folder.log
     assert not (folder.path / "output.part").exists()
     assert rebuilt(folder)["cells"][0]["outputs"][0]["text"] == "kept\n"
+
+
+def test_a_runner_passes_over_what_it_does_not_know_and_says_so(folder: Folder) -> None:
+    # Its image is older than the platform, for ever.
+    flags = ("--of-next-year", "7", "--work", "work", "--cell", "1", "--switch")
+    (folder.path / "work").mkdir()
+    content = notebook(code("import os, time\ntime.sleep(1.5)\nprint(os.getcwd())"))
+    assert folder.run(content, None, *flags) == 0, folder.log
+    assert printed(folder.output.cells[0]) == f"{folder.path / 'work'}\n"
+    assert "passes over what it does not know: --of-next-year 7 --cell 1 --switch]" in folder.log
+
+
+def test_a_notebook_that_deletes_its_folder_leaves_its_output_all_the_same(folder: Folder) -> None:
+    there = folder.path / "there"
+    (there / "work").mkdir(parents=True)
+    source = f"print('kept')\nimport shutil\nshutil.rmtree({str(there)!r})"
+    command = [sys.executable, "-m", "perijove.runner", "notebook.ipynb"]
+    command += ["--parameters", "parameters.json", "--output", "output.ipynb"]
+    command += ["--events", "events.jsonl", "--work", "work"]
+    (there / "notebook.ipynb").write_text(json.dumps(notebook(code(source), code("1 / 0"))))
+    (there / "parameters.json").write_text("{}")
+    done = subprocess.run(command, cwd=there, capture_output=True, timeout=60)
+    assert done.returncode == 3, done.stdout
+    output = json.loads((there / "output.ipynb").read_text())
+    assert output["cells"][0]["outputs"][0]["text"] == "kept\n"
+    events = [json.loads(line) for line in (there / "events.jsonl").read_text().splitlines()]
+    told = [event["event"] for event in events]
+    assert told == ["started", "cell", "done", "cell", "ended"]
+    assert (events[-1]["ending"], events[-1]["cell"]) == ("cell_error", 1)
+
+
+def test_what_goes_on_behind_a_cell_is_kept_and_a_child_left_behind_costs_no_time(
+    folder: Folder,
+) -> None:
+    behind = (
+        "import subprocess, threading, time\n"
+        "def speak():\n    time.sleep(0.5); print('from behind', flush=True)\n"
+        "thread = threading.Thread(target=speak); thread.start()"
+    )
+    content = notebook(
+        code(behind),
+        code("print('half \\ud83d of it')\nthread.join(); time.sleep(0.1)"),
+        code("left = subprocess.Popen(['sleep', '600'])"),
+    )
+    began = time.monotonic()
+    assert folder.run(content) == 0
+    # The kernel waits for its children half a minute, also for one that is dead.
+    assert time.monotonic() - began < 20
+    assert "killed" not in folder.log
+    assert "from behind\n" in printed(folder.output.cells[1])
+    assert "half \\ud83d of it\n" in printed(folder.output.cells[1])

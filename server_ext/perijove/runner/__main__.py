@@ -1,4 +1,9 @@
-"""``python -m perijove.runner``: run one notebook to its end and exit with how it ended."""
+"""``python -m perijove.runner``: run one notebook to its end and exit with how it ended.
+
+The runner is the one of a version's image, for ever; who calls it may be years younger. So
+flags are only ever added and never change their meaning, and one that a runner does not know is
+passed over, and said in the log.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +25,21 @@ from perijove.runner.stop import Stop
 #: addresses in JSON schemas, other stores of notebooks. They take longer than all the rest.
 UNUSED = ("rfc3987_syntax", "pyarrow", "boto3", "gcsfs", "azure")
 
+PASSED_OVER = (
+    "The image's Perijove is older than the platform and passes over what it does not know:"
+)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the notebook named on the command line; return the exit code."""
     stop = Stop()
     stop.listen()
-    given = _parse(arguments)
+    given, unknown = _parse(arguments)
     recorder = Recorder(
         output=given.output, events=given.events, scrubber=Scrubber.of_environment()
     )
+    if unknown:
+        recorder.echo(f"[{PASSED_OVER} {' '.join(unknown)}]\n")
     try:
         return _run(given, recorder, stop).exit_code
     except Exception:
@@ -36,8 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
         return Outcome(Ending.internal).exit_code
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="perijove.runner", description=__doc__)
+def _parse(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Return what was given, and what of it this runner does not know."""
+    # Half a flag may be the beginning of one that is yet to come.
+    parser = argparse.ArgumentParser(
+        prog="perijove.runner", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("notebook", type=Path)
     parser.add_argument("--parameters", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
@@ -46,7 +61,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--metrics", type=Path, help="where the notebook's metrics go, JSON lines")
     parser.add_argument("--cell-timeout", type=float, metavar="S", help="seconds of one cell")
     parser.add_argument("--max-output-mb", type=float, metavar="N", help="of all cells together")
-    return parser.parse_args(arguments)
+    return parser.parse_known_args(arguments)
 
 
 def _run(given: argparse.Namespace, recorder: Recorder, stop: Stop) -> Outcome:

@@ -108,7 +108,12 @@ class Execution:
 
     def leave(self, outcome: Outcome) -> None:
         """End the kernel; after a success it may take the time to send what it has."""
-        self._kernel.close(wait=FAREWELL if outcome.ending is Ending.succeeded else 0.0)
+        well = outcome.ending is Ending.succeeded
+        if self._kernel.close(wait=FAREWELL if well else 0.0) and well:
+            said = (
+                f"[The kernel was killed: it did not end in {FAREWELL:g} s, for a thread perhaps]"
+            )
+            self._recorder.echo(said, end_line=True)
 
     def _run_cells(self) -> None:
         cells = [(at, cell) for at, cell in enumerate(self._notebook.cells) if will_run(cell)]
@@ -120,6 +125,8 @@ class Execution:
             self._recorder.cell(number, len(cells), index=at, source=cell.source)
             self._run_cell(cell, at, last=number == len(cells))
             self._recorder.cell_done(number)
+            # Whoever ends the run now ends no cell.
+            self._at = None
 
     def _run_cell(self, cell: NotebookNode, at: int, *, last: bool) -> None:
         self._book.cell_start(cell, at)

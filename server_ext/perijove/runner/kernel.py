@@ -131,6 +131,7 @@ class Kernel:
         # Not in the run's own folder: a socket's path holds at most 107 characters.
         self._sockets = Path(tempfile.mkdtemp(prefix="pj-"))
         self._context = zmq.Context()
+        self._asked: set[str | None] = set()
         self._errors = -1
         self._last_words = b""
         # A kernel that is not there yet is tried again soon.
@@ -184,7 +185,8 @@ class Kernel:
     def wait_until_ready(self, look: Callable[[], None]) -> None:
         """Wait until it answers; ``look`` is called meanwhile and may raise.
 
-        Raises ``KernelMissing``.
+        Raises ``KernelMissing``, and ``KernelDied`` for one that somebody killed: the next may
+        live.
         """
         deadline = time.monotonic() + START_TIMEOUT
         asked: list[str] = []
@@ -197,6 +199,8 @@ class Kernel:
                     f"The kernel did not start: no answer in {START_TIMEOUT:.0f} seconds"
                 )
             if not self.alive:
+                if self._was_killed:
+                    raise KernelDied
                 raise KernelMissing("The kernel did not start: its process ended")
             if now >= again:
                 # What it says before our subscription arrives is lost, so it is asked again.
@@ -220,6 +224,8 @@ class Kernel:
     ) -> Iterator[Message]:
         """Run code; yield its messages on iopub as they come, and its reply as the last.
 
+        What threads of code that ran before print meanwhile comes with them.
+
         ``look`` is called at least every quarter of a second and may raise. With ``stop``
         what else the kernel was asked is dropped when the code raises. Raises ``KernelDied``
         and ``OutputLost``.
@@ -227,6 +233,7 @@ class Kernel:
         asked = self.client.execute(
             source, silent=silent, store_history=not silent, stop_on_error=stop, allow_stdin=False
         )
+        self._asked.add(asked)
         reply: Message | None = None
         idle = False
         quiet_since = looked = time.monotonic()
@@ -249,6 +256,8 @@ class Kernel:
                     if said is None:
                         break
                     if said.parent != asked:
+                        if said.type == "stream" and said.parent in self._asked:
+                            yield said
                         continue
                     if said.type != "status":
                         yield said
@@ -266,6 +275,11 @@ class Kernel:
     def alive(self) -> bool:
         """Whether its process runs."""
         return bool(self._manager.is_alive())
+
+    @property
+    def _was_killed(self) -> bool:
+        process = getattr(self._manager.provisioner, "process", None)
+        return process is not None and (process.poll() or 0) < 0
 
     def interrupt(self) -> None:
         """Ask the cell that runs to end."""
@@ -289,10 +303,14 @@ class Kernel:
         with suppress(Exception):
             self._manager.request_shutdown()
 
-    def close(self, *, wait: float = 0.0) -> None:
-        """End it, after at most ``wait`` seconds for its own end, and leave nothing behind."""
+    def close(self, *, wait: float = 0.0) -> bool:
+        """End it, after at most ``wait`` seconds for its own end, and leave nothing behind.
+
+        Returns whether it had to be killed.
+        """
         if self._context.closed:
-            return
+            return False
+        killed = False
         with suppress(Exception):
             deadline = time.monotonic() + wait
             while time.monotonic() < deadline and self.alive:
@@ -300,6 +318,7 @@ class Kernel:
                 if self._iopub in self._wait(0.01):
                     self._receive(self._iopub)
             if self.alive:
+                killed = True
                 self.kill()
                 self._wait_for_its_end(5.0)
             self._manager.cleanup_resources()
@@ -308,6 +327,7 @@ class Kernel:
             self._errors = -1
         self._context.destroy(linger=0)
         shutil.rmtree(self._sockets, ignore_errors=True)
+        return killed
 
     def _wait_for_its_end(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

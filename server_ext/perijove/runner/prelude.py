@@ -25,6 +25,11 @@ def prepare():
         here = threading.current_thread() is thread.thread
         if here and isinstance(message, dict) and message.get("msg_type") == "stream":
             text, parent = message["content"]["text"], message["parent_header"]
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                # Half a surrogate: the whole message would be lost.
+                text = text.encode(errors="backslashreplace").decode()
             for at in range(0, len(text), {PIECE}):
                 content = dict(message["content"], text=text[at : at + {PIECE}])
                 piece = session.msg("stream", content, parent={{"header": parent}})
@@ -37,6 +42,20 @@ def prepare():
 
     # Where Python says why it crashed: not into a pipe that ends with it.
     faulthandler.enable(getattr(sys.stderr, "_original_stdstream_copy", sys.__stderr__))
+
+    # It ends when its children have. One that nobody waited for has, too, and it would wait half
+    # a minute for it.
+    import psutil
+
+    children = kernel._process_children
+
+    def runs(child):
+        try:
+            return child.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    kernel._process_children = lambda: [child for child in children() if runs(child)]
 
 prepare()
 """

@@ -14,6 +14,8 @@ from perijove.runner.journal import NAME, Journal, dump
 from perijove.runner.outcome import Outcome
 from perijove.runner.scrub import Scrubber
 
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
 
 class Recorder:
     """Writes a run's events, output notebook and log; secrets known to it reach none of them.
@@ -32,11 +34,14 @@ class Recorder:
     ) -> None:
         """``log`` is the descriptor that the log goes to, standard output if not given."""
         self.scrubber = scrubber or Scrubber()
-        self._output = output
+        # The notebook's code may remove the folder: a path below it would lead nowhere then.
+        self._output = output.absolute()
         self._log = log
-        self._journal = Journal(output.with_name(NAME), clean=self.scrubber.clean_all)
+        self._journal = Journal(self._output.with_name(NAME), clean=self.scrubber.clean_all)
         self._notebook: dict[str, Any] | None = None
-        self._events = os.open(events, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._events_path = events.absolute()
+        self._events = os.open(self._events_path, _APPEND, 0o644)
+        self._told: list[bytes] = []
 
     def started(self, notebook: dict[str, Any], cells_total: int) -> None:
         """Tell how many cells of ``notebook`` will run; its changes are told from now on."""
@@ -71,6 +76,7 @@ class Recorder:
                 self.echo(f"The output notebook could not be saved: {error.strerror}\n")
             else:
                 self._journal.end()
+        self._restore_events()
         said = self.scrubber.clean(outcome.error)
         self._event("ended", **{**asdict(outcome), "error": said})
         os.close(self._events)
@@ -90,6 +96,7 @@ class Recorder:
         """Write the output notebook in one step. Raises ``OSError``."""
         partial = self._output.with_suffix(".part")
         try:
+            self._output.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("w", encoding="ascii") as file:
                 file.writelines(dump(notebook, self.scrubber.clean_all))
             partial.replace(self._output)
@@ -98,14 +105,25 @@ class Recorder:
             partial.unlink(missing_ok=True)
             raise
 
+    def _restore_events(self) -> None:
+        """Write the events again if the notebook's code has removed their file."""
+        with suppress(OSError):
+            if self._events_path.exists():
+                return
+            again = os.open(self._events_path, _APPEND, 0o644)
+            os.close(self._events)
+            self._events = again
+            os.write(again, b"".join(self._told))
+
     def _said(self, trouble: str | None) -> None:
         if trouble is not None:
             self.echo(f"The output could not be kept yet: {trouble}\n")
 
     def _event(self, name: str, **fields: Any) -> None:
-        line = json.dumps({"event": name, "at": time.time(), **fields}) + "\n"
+        line = (json.dumps({"event": name, "at": time.time(), **fields}) + "\n").encode()
+        self._told.append(line)
         try:
             # Each event is whole on disk when the next thing happens.
-            os.write(self._events, line.encode())
+            os.write(self._events, line)
         except OSError as error:
             self.echo(f"An event could not be written: {error.strerror}\n")
