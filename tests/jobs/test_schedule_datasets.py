@@ -6,6 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import select
 
@@ -13,9 +14,11 @@ from perijove.types.jobs import Job, JobUpdate, Overlap, Schedule
 from perijove_hub.catalog.connector import Crawl
 from perijove_hub.catalog.duty import CrawlDuty, Outcome, record
 from perijove_hub.exceptions import Invalid
+from perijove_hub.jobs import datasets
 from perijove_hub.jobs.scheduler import Scheduler
 from perijove_hub.settings import SourceSettings
 from perijove_hub.store.models import DatasetRow, RunRow, SourceRow, utcnow
+from tests.fixtures.postgres import server
 from tests.jobs.conftest import ADA, GRACE, Platform
 
 
@@ -115,6 +118,10 @@ def test_a_paused_job_makes_none_and_one_change_is_enough_for_two_jobs(lake: Lak
     lake.platform.jobs.update(ADA, first.id, JobUpdate(schedule=paused))
     lake.change("insert into orders values (1)")
     assert lake.runs() == 1
+    # What changed meanwhile makes a run once it is resumed.
+    resumed = wanted.model_copy(update={"paused": False})
+    lake.platform.jobs.update(ADA, first.id, JobUpdate(schedule=resumed))
+    assert lake.runs() == 2
 
 
 def test_a_dataset_nobody_knows_or_may_not_read_is_refused(lake: Lake) -> None:
@@ -125,3 +132,52 @@ def test_a_dataset_nobody_knows_or_may_not_read_is_refused(lake: Lake) -> None:
     with pytest.raises(Invalid) as caught:
         lake.platform.promote(by=GRACE, schedule=Schedule(dataset="shop.main.orders"))
     assert "orders" not in (caught.value.fix or "")
+
+
+def test_a_table_of_postgresql_makes_a_run_when_its_rows_are_changed_in_place(
+    platform: Platform, tmp_path: Path
+) -> None:
+    with server() as found, psycopg.connect(found.url, autocommit=True) as connection:
+        connection.execute("create table stock (id int, amount int)")
+        connection.execute("insert into stock values (1, 1), (2, 2)")
+        connection.execute("create view seen as select * from stock")
+        # Else the server tells of what was written up to ten seconds later.
+        connection.execute("select pg_stat_force_next_flush()")
+        lake = Lake(platform, tmp_path)
+        platform.context.settings.catalog.sources["pg"] = SourceSettings(
+            url=found.url, groups=["research"]
+        )
+        lake.crawl()
+        lake.job("pg.public.stock")
+        lake.job("pg.public.seen")
+        assert lake.runs() == 0
+        connection.execute("select * from stock")
+        connection.execute("analyze stock")
+        connection.execute("select pg_stat_force_next_flush()")
+        assert lake.runs() == 0
+        connection.execute("update stock set amount = 3 where id = 2")
+        connection.execute("select pg_stat_force_next_flush()")
+        assert lake.runs() == 1
+        assert lake.runs() == 1
+
+
+def test_a_write_that_the_server_counts_late_is_one_change(lake: Lake) -> None:
+    lake.job("shop.main.orders")
+
+    def crawled(rows: int, writes: int) -> int:
+        with lake.platform.context.database.session() as session:
+            row = session.get_one(DatasetRow, "shop.main.orders")
+            row.row_count, row.writes = rows, writes
+            session.get_one(SourceRow, "shop").crawled_at = utcnow()
+            datasets.crawled(session, "shop")
+        Scheduler(lake.platform.context).step()
+        with lake.platform.context.database.reading() as session:
+            return len(session.scalars(select(RunRow)).all())
+
+    # The first count is learnt, not taken for a change.
+    assert crawled(0, 10) == 0
+    assert crawled(5, 10) == 1
+    assert crawled(5, 15) == 1
+    assert crawled(5, 16) == 2
+    assert crawled(6, 17) == 3
+    assert crawled(6, 17) == 3

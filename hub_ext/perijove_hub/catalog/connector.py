@@ -37,6 +37,8 @@ class Found:
     """``None`` when counting took too long."""
     modified: datetime | None = None
     """When it was last written, where the source says so."""
+    writes: int | None = None
+    """How many rows were ever added, changed or deleted, where the source counts that."""
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,7 @@ def _dataset(source: str, found: Found) -> DatasetRow:
         kind=found.kind,
         row_count=found.row_count,
         modified_at=found.modified,
+        writes=found.writes,
         comment=found.comment,
         columns=[
             ColumnRow(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, NullPool, create_engine, text
@@ -26,6 +27,12 @@ CONNECT_S = 10
 #: Rows fetched from a cursor at a time.
 _ROWS = 5000
 
+#: What PostgreSQL counts for each table; views and parents of partitions have no count.
+_WRITES = text(
+    "select s.schemaname, s.relname, s.n_tup_ins + s.n_tup_upd + s.n_tup_del"
+    " from pg_stat_user_tables s join pg_class c on c.oid = s.relid"
+    " where c.relkind = 'r' and not pg_is_in_recovery()"
+)
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w*)", re.DOTALL)
 _SELECTS = frozenset({"select", "with", "values", "table"})
 _READS = _SELECTS | {"show", "describe", "explain"}
@@ -113,6 +120,14 @@ class PostgresConnector(ServerConnector):
             connect_args={"connect_timeout": CONNECT_S, "tcp_user_timeout": 30_000},
         )
 
+    def crawl(self) -> Crawl:
+        """List its tables and views, and what the server counts of writing to them."""
+        # Before the rows are counted: a write in between is seen again by the next crawl.
+        writes = self._writes()
+        crawl = super().crawl()
+        found = [replace(one, writes=writes.get((one.schema, one.table))) for one in crawl.found]
+        return replace(crawl, found=found)
+
     def run(self, statement: Statement, *, limit: int, timeout_s: float) -> Rows:
         """Run a SELECT; the server itself refuses a second statement and any change."""
         import psycopg
@@ -148,6 +163,16 @@ class PostgresConnector(ServerConnector):
         """Quote a table's name; ``public`` need not be said."""
         full = super().identifier(schema, table)
         return full.removeprefix('"public".') if schema == "public" else full
+
+    def _writes(self) -> dict[tuple[str, str], int]:
+        """Count what was written, by schema and table; nothing where the server does not say."""
+        try:
+            with self._engine.connect() as connection:
+                found = connection.execute(_WRITES).all()
+        except DBAPIError:
+            # Others speak PostgreSQL's protocol without its statistics.
+            return {}
+        return {(schema, table): int(number) for schema, table, number in found}
 
     @contextmanager
     def _read_only(self, timeout_s: float) -> Iterator[psycopg.Connection[Any]]:

@@ -14,16 +14,18 @@ from perijove_hub.store.models import DatasetRow, ScheduleRow, SourceRow
 
 
 def state(row: DatasetRow) -> dict[str, Any]:
-    """Return what tells a dataset from itself later: its columns, its rows, a file's time.
+    """Return what tells a dataset from itself later: columns, rows, a file's time, writes.
 
-    Rows are counted within a time limit and only files have a time, so both may be ``None``. A
-    table whose rows were changed and not added to looks the same as before.
+    Rows are counted within a time limit, only files have a time and only PostgreSQL counts
+    writes, so each may be ``None``. A table of another database whose rows were changed and not
+    added to looks the same as before.
     """
     columns = json.dumps([[one.name, one.type, one.nullable] for one in row.columns])
     return {
         "columns": hashlib.sha256(columns.encode()).hexdigest(),
         "rows": row.row_count,
         "modified": row.modified_at.isoformat() if row.modified_at else None,
+        "writes": row.writes,
     }
 
 
@@ -53,11 +55,18 @@ def take_change(session: Session, row: ScheduleRow) -> str | None:
     found = session.get(DatasetRow, row.dataset)
     if found is None:
         return None
-    seen, now = row.dataset_seen or {}, state(found)
-    known = {name: value for name, value in now.items() if value is not None}
+    seen, known = _known(row.dataset_seen or {}), _known(state(found))
     changed = any(seen.get(name, value) != value for name, value in known.items())
-    row.dataset_seen = {**seen, **known}
+    later = {**seen, **known}
+    if seen.get("rows") != later.get("rows") and seen.get("writes") == later.get("writes"):
+        # The server counts a write some seconds after it: the next crawl would see this one again.
+        later.pop("writes", None)
+    row.dataset_seen = later
     if not changed:
         return None
     crawled_at = session.get_one(SourceRow, found.source).crawled_at
     return f"dataset:{found.name}:{crawled_at.isoformat() if crawled_at else ''}"
+
+
+def _known(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if value is not None}

@@ -45,6 +45,8 @@ class DatasetRow(Base):
     row_count: Mapped[int | None] = mapped_column(BigInteger)
     modified_at: Mapped[datetime | None]
     """When a file was last written; null where the source does not say."""
+    writes: Mapped[int | None] = mapped_column(BigInteger)
+    """Rows that were ever added, changed or deleted, where the source counts that."""
     comment: Mapped[str] = mapped_column(Text, default="")
     columns: Mapped[list[ColumnRow]] = relationship(
         cascade="all, delete-orphan", order_by="ColumnRow.position", lazy="selectin"

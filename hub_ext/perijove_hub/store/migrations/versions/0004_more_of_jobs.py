@@ -25,9 +25,13 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column('leads_since', perijove_hub.store.models.UtcDateTime(), nullable=True)
         )
+    with op.batch_alter_table('datasets', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('writes', sa.BigInteger(), nullable=True))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table('datasets', schema=None) as batch_op:
+        batch_op.drop_column('writes')
     with op.batch_alter_table('workers', schema=None) as batch_op:
         batch_op.drop_column('leads_since')
     with op.batch_alter_table('notification_deliveries', schema=None) as batch_op:
