@@ -150,6 +150,9 @@ def test_an_interval_is_counted_from_its_anchor_and_never_drifts() -> None:
         ("@daily", "UTC", "schedule.cron"),
         ("61 6 * * *", "UTC", "schedule.cron"),
         ("0 0 30 2 *", "UTC", "schedule.cron"),
+        ("*/90 * * * *", "UTC", "schedule.cron"),
+        ("0 */36 * * *", "UTC", "schedule.cron"),
+        ("5/60 * * * *", "UTC", "schedule.cron"),
         ("0 0 29 2 1#5", "UTC", None),
         ("0 6 * * *", "Mars/Olympus", "schedule.timezone"),
         ("0 6 * * *", "../etc/passwd", "schedule.timezone"),
@@ -164,7 +167,8 @@ def test_what_is_no_schedule_is_refused(cron: str, zone: str, field: str | None)
     with pytest.raises(Invalid) as caught:
         check(cron, zone)
     assert caught.value.field == field
-    assert cron in caught.value.detail or zone in caught.value.detail
+    said = caught.value.detail
+    assert cron in said or zone in said or any(f"'{one}'" in said for one in cron.split())
     assert caught.value.fix
 
 
@@ -176,6 +180,11 @@ def test_what_is_no_schedule_is_refused(cron: str, zone: str, field: str | None)
         ("Berlin", "Did you mean Europe/Berlin?"),
         ("New York", "Did you mean America/New_York?"),
         ("Mars/Olympus", "Use an IANA name, such as Europe/Berlin or UTC."),
+        # Hours away from the name that is most like it.
+        ("CEST", "Use an IANA name, such as Europe/Berlin or UTC."),
+        ("UTC+2", "Use an IANA name, such as Europe/Berlin or UTC."),
+        ("gmt", "Did you mean GMT?"),
+        ("oslo", "Did you mean Europe/Oslo?"),
     ],
 )
 def test_an_unknown_zone_is_refused_with_the_nearest_one(zone: str, fix: str) -> None:
@@ -189,6 +198,27 @@ def test_six_fields_are_refused_with_the_five_that_are_meant() -> None:
         check("0 30 6 * * 1-5", "UTC")
     assert caught.value.detail == "A cron expression has five fields, '0 30 6 * * 1-5' has 6."
     assert caught.value.fix == "Leave out the seconds: '30 6 * * 1-5'."
+
+
+@pytest.mark.parametrize(
+    ("cron", "detail", "fix"),
+    [
+        ("0 0 31 4,6 *", "'0 0 31 4,6 *' never comes due.", "Choose a day that its months have."),
+        ("0 0 32 4 *", "'0 0 32 4 *' is no cron expression: bad day-of-month.", "Write minute"),
+        ("@weekly", "A cron expression has five fields, '@weekly' has 1.", "Write '0 0 * * 0'."),
+        ("0 0 6 ? * 1", "A cron expression has five fields", "Leave out the seconds: '0 6 * * 1'."),
+        (
+            "*/90 * * * *",
+            "does not mean every 90 minutes.",
+            "Give an interval instead: --every 90m.",
+        ),
+    ],
+)
+def test_it_is_said_what_is_wrong_with_an_expression(cron: str, detail: str, fix: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check(cron, "UTC")
+    assert detail in caught.value.detail
+    assert fix in (caught.value.fix or "")
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_while_paused_nothing_is_noted(platform: Platform) -> None:
     chain = Chain(platform, AfterRule.all_success)
     last = chain.jobs["last"]
     assert last.schedule is not None
-    running = Schedule(after=last.schedule.after)
+    running = Schedule(after=last.schedule.after, paused=False)
     chain.end("a")
     paused = running.model_copy(update={"paused": True})
     platform.jobs.update(ADA, last.id, JobUpdate(schedule=paused))
@@ -213,7 +213,7 @@ def test_only_jobs_that_the_caller_sees_and_that_are_there_can_be_followed(
     assert caught.value.field == "schedule.after.0"
     gone = platform.promote(name="gone")
     platform.jobs.delete(ADA, gone.id)
-    with pytest.raises(Invalid, match="There is no job"):
+    with pytest.raises(Invalid, match="The job 'gone', after which it ran, was deleted"):
         follow(platform, mine, gone)
 
 

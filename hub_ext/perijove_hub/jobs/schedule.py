@@ -6,6 +6,7 @@ change; a wildcard for minutes or hours follows real time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from difflib import get_close_matches
@@ -17,6 +18,20 @@ from cronsim import CronSim, CronSimError
 from perijove_hub.exceptions import Invalid
 
 _FIX = "Write minute, hour, day of month, month, day of week: '0 6 * * 1-5'."
+_NEVER = "Choose a day that its months have."
+#: What other schedulers have names for.
+_NAMED = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+#: How people write offsets and abbreviations, of which the next best may be hours away.
+_ABBREVIATED = re.compile(r"[a-z]{1,4}|.*[+\-]?\d.*")
+_STEP = re.compile(r"/(\d+)")
 
 
 def check(cron: str, timezone: str, *, field: str = "schedule") -> None:
@@ -31,22 +46,47 @@ def check(cron: str, timezone: str, *, field: str = "schedule") -> None:
         raise Invalid(
             f"A cron expression has five fields, '{cron}' has {len(fields)}.",
             field=f"{field}.cron",
-            fix=f"Leave out the seconds: '{' '.join(fields[1:])}'." if len(fields) == 6 else _FIX,
+            fix=_fix(fields),
         )
+    for at, (unit, size, letter) in enumerate((("minute", 60, "m"), ("hour", 24, "h"))):
+        step = max((int(number) for number in _STEP.findall(fields[at])), default=0)
+        if step >= size:
+            raise Invalid(
+                f"A field of {unit}s ends at {size - 1}: '{fields[at]}' does not mean "
+                f"every {step} {unit}s.",
+                field=f"{field}.cron",
+                fix=f"Give an interval instead: --every {step}{letter}.",
+            )
     try:
         found = next(slots(cron, timezone, datetime.now(UTC)), None)
     except CronSimError as error:
-        raise Invalid(
-            f"'{cron}' is no cron expression, or never comes due: {str(error).lower()}.",
-            field=f"{field}.cron",
-            fix=_FIX,
-        ) from None
+        if _is_cron([*fields[:3], "*", fields[4]]):
+            # It is the months that have no such day.
+            found = None
+        else:
+            raise Invalid(
+                f"'{cron}' is no cron expression: {str(error).lower()}.",
+                field=f"{field}.cron",
+                fix=_FIX,
+            ) from None
     if found is None:
-        raise Invalid(
-            f"'{cron}' never comes due.",
-            field=f"{field}.cron",
-            fix="Choose a day that its months have.",
-        )
+        raise Invalid(f"'{cron}' never comes due.", field=f"{field}.cron", fix=_NEVER)
+
+
+def _fix(fields: list[str]) -> str:
+    if len(fields) == 6:
+        five = " ".join(fields[1:]).replace("?", "*")
+        return f"Leave out the seconds: '{five}'."
+    named = _NAMED.get(fields[0]) if len(fields) == 1 else None
+    return f"Write '{named}'." if named else _FIX
+
+
+def _is_cron(fields: list[str]) -> bool:
+    try:
+        CronSim(" ".join(fields), datetime.now(UTC))
+    except CronSimError:
+        return False
+    return True
 
 
 def check_zone(timezone: str, *, field: str = "schedule") -> None:
@@ -133,6 +173,9 @@ def _nearest(timezone: str) -> str | None:
     names = {name.lower(): name for name in sorted(_zones())}
     cities = {name.rpartition("/")[2]: found for name, found in names.items() if "/" in name}
     wanted = timezone.strip().lower().replace(" ", "_")
+    if wanted not in names and wanted not in cities and _ABBREVIATED.fullmatch(wanted):
+        # CEST is not nearly EST, nor is UTC+2 nearly UTC.
+        return None
     for known in (names, cities):
         near = get_close_matches(wanted, known, n=1, cutoff=0.75)
         if near:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import islice
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, select
@@ -15,7 +16,7 @@ from perijove.types.base import Principal
 from perijove.types.jobs import Follow, Schedule, SchedulePreview
 from perijove_hub.access import may_read_source, may_see
 from perijove_hub.context import Context
-from perijove_hub.exceptions import Invalid
+from perijove_hub.exceptions import Conflict, Invalid
 from perijove_hub.jobs import datasets, schedule, versions, wire, words
 from perijove_hub.jobs import slots as clock
 from perijove_hub.jobs.values import submitted
@@ -65,12 +66,22 @@ def put(
     _follow(session, principal, job, upstream, paused=wanted.paused)
 
 
-def changed(session: Session, job: JobRow, change: Schedule) -> Schedule:
+def changed(
+    session: Session, job: JobRow, change: Schedule, *, seen: dict[str, Any] | None
+) -> Schedule:
     """Return a job's schedule with what ``change`` names; the rest stays as it is.
 
     Another way to be due takes the place of the one before, and of what goes only with that.
+    Raises ``Conflict`` when its parameters are no longer those that the caller has ``seen``.
     """
     row = session.get(ScheduleRow, job.id, with_for_update=True)
+    if seen is not None and seen != (row.parameters if row is not None else {}):
+        raise Conflict(
+            f"The parameters of the schedule of '{job.name}' were changed by somebody else "
+            "meanwhile, so nothing was saved.",
+            field="schedule.parameters",
+            fix="Look at them as they are now, and make the change again.",
+        )
     if row is None:
         return change
     upstream = session.scalars(select(UpstreamRow.upstream_id).where(UpstreamRow.job_id == job.id))
@@ -193,6 +204,13 @@ def _upstream(session: Session, principal: Principal, wanted: Schedule) -> list[
     found: list[JobRow] = []
     for at, job_id in enumerate(dict.fromkeys(wanted.after)):
         job = session.get(JobRow, job_id)
+        if job is not None and job.deleted_at is not None and may_see(principal, job):
+            name = job.name.removesuffix(f"~{job.id}")
+            raise Invalid(
+                f"The job '{name}', after which it ran, was deleted.",
+                field=f"schedule.after.{at}",
+                fix="Say anew after which jobs it runs, or take its schedule away.",
+            )
         if job is None or job.deleted_at is not None or not may_see(principal, job):
             raise Invalid(
                 f"There is no job '{job_id}' that you may see.",
