@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from perijove.exceptions import ApiError, NotConfigured, Unreachable
+from perijove.exceptions import ApiError, Intercepted, NotConfigured, Unreachable
 from perijove.types.base import Page, Problem
 
 M = TypeVar("M", bound=BaseModel)
@@ -118,7 +118,8 @@ class Client:
             ) from error
         # A redirect leads away from the API: to a login page, or to another server.
         if not response.is_success:
-            raise ApiError(problem_from(response))
+            ours = response.headers.get("content-type", "").startswith("application/problem+json")
+            raise (ApiError if ours else Intercepted)(problem_from(response))
         return response
 
     def get(self, model: type[M], path: str, /, **params: Any) -> M:

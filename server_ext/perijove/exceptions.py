@@ -27,6 +27,10 @@ class ApiError(PerijoveError):
         super().__init__(f"{problem.detail or problem.title}{where}{fix}")
 
 
+class Intercepted(ApiError):
+    """Something before the control plane answered: a proxy that has just been started, say."""
+
+
 class Unfit(PerijoveError):
     """A value that the control plane's types do not take, found before anything was sent."""
 

@@ -8,7 +8,7 @@ from time import sleep
 from typing import TypeVar
 
 from perijove.client import Client
-from perijove.exceptions import ApiError, Unreachable
+from perijove.exceptions import ApiError, Intercepted, Unreachable
 from perijove.types.backfills import Backfill
 from perijove.types.images import Build
 from perijove.types.jobs import Run
@@ -49,7 +49,11 @@ def patiently(ask: Callable[[], A]) -> A:
         try:
             return ask()
         except (Unreachable, ApiError) as error:
-            if isinstance(error, ApiError) and error.problem.status < 500:
+            if (
+                isinstance(error, ApiError)
+                and not isinstance(error, Intercepted)
+                and error.problem.status < 500
+            ):
                 raise
             away = away or time.monotonic()
             if time.monotonic() - away > PATIENCE:
