@@ -162,7 +162,6 @@ class JobService:
             row = find_to_change(session, principal, job_id)
             # One change after the other, so that each sees what the one before left.
             session.refresh(row, with_for_update={"key_share": True})
-            _check_seen(row, body)
             if body.resources is not None:
                 limits.check(self._context.settings.jobs, body.resources)
                 _set(row, body.resources.model_dump(exclude_unset=True))
@@ -170,7 +169,7 @@ class JobService:
                 _set(row, body.policy.model_dump(exclude_unset=True))
             _share(session, principal, row, body)
             if body.schedule is not None:
-                wanted = schedules.changed(session, row, body.schedule)
+                wanted = schedules.changed(session, row, body.schedule, seen=body.seen)
                 schedules.put(session, self._context, principal, row, wanted)
             elif body.unschedule:
                 schedules.remove(session, row.id)
@@ -255,15 +254,6 @@ class JobService:
 def _set(row: JobRow, fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         setattr(row, name, value)
-
-
-def _check_seen(row: JobRow, body: JobUpdate) -> None:
-    if body.seen is not None and body.seen != row.updated_at:
-        raise Conflict(
-            f"'{row.name}' was changed by somebody else meanwhile, so nothing was saved.",
-            field="seen",
-            fix="Look at it as it is now, and make the change again.",
-        )
 
 
 def _named(session: Session, principal: Principal, body: JobCreate) -> JobRow | None:

@@ -976,6 +976,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/perijove/api/v1/lineage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find Related Runs
+         * @description Find the jobs' runs that read a dataset, logged a run of MLflow or made a model version.
+         */
+        get: operations["find_related_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/perijove/api/v1/models": {
         parameters: {
             query?: never;
@@ -3140,9 +3160,11 @@ export interface components {
             schedule?: components["schemas"]["Schedule"] | null;
             /**
              * Seen
-             * @description ``updated_at`` of the job as the caller knows it: refused when the job has changed since.
+             * @description The schedule's ``parameters`` as the caller knows them: refused when they are others now.
              */
-            seen?: string | null;
+            seen?: {
+                [key: string]: unknown;
+            } | null;
             /**
              * Unschedule
              * @default false
@@ -3348,7 +3370,8 @@ export interface components {
         Lineage: {
             /**
              * Datasets
-             * @description Datasets of the catalog that its queries name; a source's name where none is known.
+             * @description Datasets of the catalog that its queries name; a source's name where none is known. Those
+             *     the reader may not read are left out.
              * @default []
              */
             datasets: string[];
@@ -3370,7 +3393,7 @@ export interface components {
             models: components["schemas"]["MadeModel"][];
             /**
              * Tracked
-             * @description MLflow's runs that it logged, newest first.
+             * @description MLflow's runs that it logged, newest first; those deleted there are ``deleted``.
              * @default []
              */
             tracked: components["schemas"]["TrackedRun"][];
@@ -3699,6 +3722,13 @@ export interface components {
             /** Next Cursor */
             next_cursor?: string | null;
         };
+        /** Page[RelatedRun] */
+        Page_RelatedRun_: {
+            /** Items */
+            items: components["schemas"]["RelatedRun"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
         /** Page[Run] */
         Page_Run_: {
             /** Items */
@@ -3981,7 +4011,7 @@ export interface components {
         };
         /**
          * RelatedRun
-         * @description A run before or after another.
+         * @description A job's run, as seen from something else: before or after it, read or made by it.
          */
         RelatedRun: {
             /** Id */
@@ -3992,6 +4022,11 @@ export interface components {
             job_id: string;
             /** Owner */
             owner: string;
+            /**
+             * Queued At
+             * Format: date-time
+             */
+            queued_at: string;
             state: components["schemas"]["RunState"];
         };
         /**
@@ -4965,8 +5000,15 @@ export interface components {
             ended_at?: string | null;
             /** Experiment */
             experiment: string;
+            /** Experiment Id */
+            experiment_id: string;
             /** Id */
             id: string;
+            /**
+             * Job Run
+             * @description Id of the job's run that logged it, as its notebook said.
+             */
+            job_run?: string | null;
             /**
              * Metrics
              * @default {}
@@ -4990,7 +5032,8 @@ export interface components {
             started_at: string;
             /**
              * State
-             * @description MLflow's status in lower case: ``running``, ``finished``, ``failed``, ``killed``.
+             * @description MLflow's status in lower case: ``running``, ``finished``, ``failed``, ``killed``; or
+             *     ``deleted``.
              */
             state: string;
             /** User */
@@ -7199,6 +7242,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Kernel"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    find_related_runs: {
+        parameters: {
+            query?: {
+                /** @description Its full name */
+                dataset?: string | null;
+                /** @description Id of a run of MLflow */
+                tracked_run?: string | null;
+                /** @description A registered model, with its version */
+                model?: string | null;
+                version?: number | null;
+                /** @description From ``next_cursor`` */
+                cursor?: string | null;
+                /** @description Most items to return */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RelatedRun_"];
                 };
             };
             /** @description Validation Error */

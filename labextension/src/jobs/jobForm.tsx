@@ -4,7 +4,7 @@ import type { Job, Principal } from '../api/types';
 import type { IPerijove } from '../tokens';
 import { Fold } from '../ui/fold';
 import { showForm } from '../ui/form';
-import { SharingField, type ISharing } from '../ui/sharing';
+import { SharingField, sharedWith, type ISharing } from '../ui/sharing';
 import {
   LIMIT_NAMES,
   LimitFields,
@@ -95,6 +95,7 @@ export async function editJob(perijove: IPerijove, job: Job): Promise<Job | null
         )}
         <SharingField
           value={value.sharing}
+          now={sharedWith(job, trans)}
           groups={caller.groups}
           owning
           problem={problem}
@@ -129,7 +130,7 @@ export async function editJob(perijove: IPerijove, job: Job): Promise<Job | null
         resources: changes(resourcesOf(limits, trans), job.resources),
         policy: changes(policyOf(limits, trans), job.policy),
         // Values are replaced together, so another's must not have come in between.
-        seen: timed && 'parameters' in timed ? job.updated_at : null,
+        seen: timed && 'parameters' in timed ? (job.schedule?.parameters ?? {}) : null,
         ...sharing
       });
     }

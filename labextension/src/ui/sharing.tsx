@@ -37,6 +37,7 @@ export function SharingField({
   value,
   groups,
   owning = false,
+  now,
   problem,
   onChange
 }: {
@@ -45,6 +46,8 @@ export function SharingField({
   groups: string[];
   /** Whether a group may own it. */
   owning?: boolean;
+  /** How it is now, in words; without, it may be new. */
+  now?: string;
   problem?: IProblem;
   onChange: (sharing: ISharing) => void;
 }): ReactElement {
@@ -72,7 +75,9 @@ export function SharingField({
             );
           }}
         >
-          <option value="">{trans.__('As before; at first only me')}</option>
+          <option value="">
+            {now ? trans.__('As it is now: %1', now) : trans.__('As before; at first only me')}
+          </option>
           <option value="private">{trans.__('Only me')}</option>
           {groups.map(group => (
             <option key={group} value={`group:${group}`}>

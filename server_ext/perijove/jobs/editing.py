@@ -41,7 +41,7 @@ def edit(
             raise JobError(f"There is nothing to change of '{name}': say what, as --retries 2.")
         if body.schedule is not None and "parameters" in body.schedule.model_fields_set:
             # They are replaced together, so another's must not have come in between.
-            body.seen = job.updated_at
+            body.seen = job.schedule.parameters if job.schedule else {}
         return client.patch(Job, f"/jobs/{job.id}", body)
 
 

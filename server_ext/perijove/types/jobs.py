@@ -225,8 +225,8 @@ class JobUpdate(Wire):
     unschedule: bool = False
     resources: Resources | None = None
     policy: Policy | None = None
-    seen: datetime | None = None
-    """``updated_at`` of the job as the caller knows it: refused when the job has changed since."""
+    seen: dict[str, Any] | None = None
+    """The schedule's ``parameters`` as the caller knows them: refused when they are others now."""
     visibility: Visibility | None = None
     """Another than ``group`` takes the job from the group that owns it."""
     group: str | None = None
