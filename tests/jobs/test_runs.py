@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -17,16 +20,16 @@ from perijove.runner.journal import KILLED
 from perijove.runner.scrub import REMOVED
 from perijove.types.base import Visibility
 from perijove.types.jobs import Cause, Policy, Resources, Run, RunState
-from perijove_hub.jobs import queue
+from perijove_hub.jobs import queue, reasons, workload
 from perijove_hub.jobs.executor import Executor
 from perijove_hub.jobs.names import workload_name
-from perijove_hub.launch import Phase
+from perijove_hub.launch import Phase, Workload
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import AttemptRow, JobRow, RunRow, RunTokenRow
 from perijove_hub.worker import stop_all
 from tests.jobs.conftest import ADA, Platform
 from tests.jobs.notebooks import code, notebook
-from tests.jobs.programs import described, marking
+from tests.jobs.programs import DONE, TOLD, described, marking
 
 #: Says that it started and leaves a mark outside its folder, so that a second start shows.
 COUNTING = "open({path!r}, 'a').write('x')\nprint('started', flush=True)\nimport time\n"
@@ -368,6 +371,44 @@ def test_a_run_that_fails_is_tried_again_later_each_time_until_somebody_cancels_
     first = tries[0]
     assert first.log_sha256 and platform.context.blobs.get(first.log_sha256) == b"tried\n"
     assert first.started_at and first.ended_at and first.reason
+
+
+#: What the first runners understood: they refuse every other flag.
+FIRST = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("notebook")
+for flag in ("--parameters", "--output", "--events"):
+    parser.add_argument(flag, required=True)
+parser.parse_args()
+"""
+
+
+@pytest.mark.parametrize("flag", [(), ("--required-since-ever", "1")])
+def test_an_image_with_an_old_runner_still_runs_and_one_that_cannot_says_so(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, flag: tuple[str, ...]
+) -> None:
+    described_now = workload.describe
+
+    def describe(*arguments: Any, **more: Any) -> Workload:
+        made = described_now(*arguments, **more)
+        rest = " ".join([*made.command[3:], *flag])
+        script = f"{sys.executable} -c '{FIRST}' {rest} || exit 2\n{TOLD}{DONE}"
+        return replace(made, command=("/bin/sh", "-c", script))
+
+    monkeypatch.setattr("perijove_hub.jobs.workload.describe", describe)
+    job = platform.promote(policy=Policy(retries=1))
+    run = platform.finished(platform.run(job))
+    if not flag:
+        assert (run.state, run.attempt) == (RunState.succeeded, 1), run.reason
+        # From now on it is known.
+        run = platform.run(job)
+        platform.duty.tick()
+        assert platform.finished(run).state is RunState.succeeded
+        assert "usage" not in platform.log(run)
+    else:
+        assert (run.state, run.reason) == (RunState.failed, reasons.OLD_RUNNER)
+        assert "required-since-ever" in platform.log(run)
 
 
 def test_what_cannot_go_better_is_not_tried_again(

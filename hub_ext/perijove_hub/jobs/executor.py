@@ -52,6 +52,8 @@ class Executor:
         self._epochs: dict[str, int] = {}
         self._told: dict[str, tuple[scratch.Events, scratch.Metrics]] = {}
         self._orphans: set[str] = set()
+        self._old: set[tuple[str, int]] = set()
+        """Versions whose image has a runner that refuses flags it does not know."""
         self._term = 0
         self._swept = False
 
@@ -198,6 +200,13 @@ class Executor:
         )
         if run.id in self._orphans and ending.state is RunState.lost:
             ending = ledger.Ending(RunState.lost, reasons.WORKER, Cause.lost)
+        version = (run.job_id, run.version)
+        if ending.reason == reasons.OLD_RUNNER and version not in self._old:
+            # It has read its arguments and nothing else: once more, with what it understands.
+            self._old.add(version)
+            self._told.pop(run.id, None)
+            self._requeue(run, status)
+            return
         self._finish(run, job, status, ending)
 
     def _finish(self, run: RunRow, job: JobRow, status: Status, ending: ledger.Ending) -> None:
@@ -289,7 +298,8 @@ class Executor:
         name = workload_name(run.id, run.attempt)
         nothing = Status(name, Phase.gone, {})
         try:
-            ready = starting.ready(self._context, claimed, self._scratch)
+            old = (run.job_id, run.version) in self._old
+            ready = starting.ready(self._context, claimed, self._scratch, old=old)
         except Invalid as error:
             why = f"{error.detail} {error.fix}"
             ending = ledger.Ending(RunState.failed, why, Cause.refused)

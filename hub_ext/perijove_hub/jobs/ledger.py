@@ -93,8 +93,8 @@ def started(session: Session, run_id: str, epoch: int) -> bool:
 
 
 def requeue(session: Session, run_id: str, epoch: int) -> bool:
-    """Put back a run that was claimed and never started, unless somebody cancelled it."""
-    back = {"state": QUEUED, "epoch": epoch + 1, "worker": None}
+    """Put back a run that was claimed and never begun, unless somebody cancelled it."""
+    back = {"state": QUEUED, "epoch": epoch + 1, "worker": None, "started_at": None}
     return _again(session, run_id, epoch, back)
 
 

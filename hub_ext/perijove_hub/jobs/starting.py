@@ -52,8 +52,8 @@ class Ready:
     image: Started | None
 
 
-def ready(context: Context, claimed: Claimed, root: Path) -> Ready:
-    """Make the run's folder below ``root`` and describe its workload.
+def ready(context: Context, claimed: Claimed, root: Path, *, old: bool = False) -> Ready:
+    """Make the run's folder below ``root`` and describe its workload, for an ``old`` runner say.
 
     Raises ``Invalid`` where it is refused, with nothing made; ``OSError``, ``KeyError`` or
     ``ValueError`` where its files cannot be.
@@ -86,6 +86,7 @@ def ready(context: Context, claimed: Claimed, root: Path) -> Ready:
         token=claimed.token,
         secrets=secrets,
         experiment=experiment,
+        old=old,
     )
     return Ready(described, folder, image)
 

@@ -30,12 +30,15 @@ def describe(
     token: str,
     secrets: Mapping[str, str],
     experiment: str | None = None,
+    old: bool = False,
 ) -> Workload:
     """Describe the process of a run's next attempt; only containers have an ``image``.
 
     ``secrets`` are further variables of its environment that are written nowhere; MLflow's runs
-    that name no other experiment go into ``experiment``.
+    that name no other experiment go into ``experiment``. An ``old`` runner gets the flags alone
+    that every one has known: it has no limits of its own, and no folder apart from its files'.
     """
+    flags = () if old else _flags(limits)
     return Workload(
         name=workload_name(run.id, run.attempt),
         kind=Kind.task,
@@ -47,10 +50,7 @@ def describe(
             *("--parameters", scratch.PARAMETERS),
             *("--output", scratch.OUTPUT),
             *("--events", scratch.EVENTS),
-            *("--work", scratch.WORK),
-            *("--metrics", scratch.METRICS),
-            *(("--cell-timeout", str(limits.cell_timeout_s)) if limits.cell_timeout_s else ()),
-            *(("--max-output-mb", str(limits.max_output_mb)) if limits.max_output_mb else ()),
+            *flags,
         ),
         environment={
             **_environment(run, job=job, topology=topology.inside),
@@ -65,6 +65,15 @@ def describe(
         timeout_s=limits.timeout_s,
         grace_s=GRACE,
         labels={"kind": "run", "id": run.id, "attempt": str(run.attempt)},
+    )
+
+
+def _flags(limits: Resources) -> tuple[str, ...]:
+    return (
+        *("--work", scratch.WORK),
+        *("--metrics", scratch.METRICS),
+        *(("--cell-timeout", str(limits.cell_timeout_s)) if limits.cell_timeout_s else ()),
+        *(("--max-output-mb", str(limits.max_output_mb)) if limits.max_output_mb else ()),
     )
 
 
