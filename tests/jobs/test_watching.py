@@ -66,8 +66,14 @@ def test_a_running_run_shows_its_cells_and_its_notebook_so_far(
     platform.tick_until(lambda: platform.get(run).progress.cells_done == 1)
     told = cells.times(platform.context, platform.launcher, ADA, run.id)
     assert told.total == 3
-    assert [cell.line for cell in told.cells] == ["print('first')", "import os, time"]
-    first, second = told.cells
+    # The last one has not begun, and no earlier run tells of it.
+    assert [cell.line for cell in told.cells] == [
+        "print('first')",
+        "import os, time",
+        "print('last')",
+    ]
+    first, second, last = told.cells
+    assert last.started_at is last.expected_s is None
     assert first.started_at and first.ended_at and second.started_at and not second.ended_at
 
     def partial() -> bool:
@@ -93,16 +99,21 @@ def test_a_running_run_shows_its_cells_and_its_notebook_so_far(
 
 def test_a_failed_run_shows_cell_traceback_and_cause(platform: Platform) -> None:
     source = "\n".join([f"a{n} = {n}" for n in range(30)] + ["int('seven')", "b = 1"])
-    job = platform.promote(notebook(markdown("# Title"), code("1"), code(source)))
-    run = platform.finished(platform.run(job))
+    parameters = code("C: int = 1", tags=["parameters"])
+    job = platform.promote(
+        notebook(markdown("# Title"), parameters, code(source), code(" "), code("print('never')"))
+    )
+    run = platform.finished(platform.run(job, C=2))
     told = cells.times(platform.context, platform.launcher, ADA, run.id)
     assert [(cell.number, cell.index, cell.line) for cell in told.cells] == [
-        (1, 1, "1"),
-        (2, 2, "a0 = 0"),
+        (1, 1, "C: int = 1"),
+        (2, 2, "# Parameters"),
+        (3, 3, "a0 = 0"),
+        (4, None, "print('never')"),
     ]
-    assert all(cell.ended_at for cell in told.cells)
+    assert [bool(cell.ended_at) for cell in told.cells] == [True, True, True, False]
     found = failure.of_run(platform.context, ADA, run.id)
-    assert (found.cause, found.cell, found.line) == (Cause.cell_error, 2, 31)
+    assert (found.cause, found.cell, found.line) == (Cause.cell_error, 3, 31)
     assert found.error.startswith("ValueError: invalid literal")
     assert found.source[found.line - found.first_line] == "int('seven')"
     assert "ValueError" in found.traceback
@@ -308,7 +319,7 @@ def test_each_attempt_has_its_state_and_its_log(platform: Platform) -> None:
 def test_artifacts_are_downloaded_by_names_that_harm_no_header(platform: Platform) -> None:
     job = platform.promote()
     row = ended(platform, job.id)
-    names = ["plots/roc.png", 'a"; filename=evil.exe', "größe\n.txt", "page.html"]
+    names = ["plots/roc.png", 'a"; filename=evil.exe', "größe\n.txt", "page.html", "a.svg"]
     left = [
         ArtifactRow(run_id=row.id, path=name, sha256=address, bytes=len(name))
         for name, address in ((name, platform.context.blobs.put(name.encode())) for name in names)
@@ -327,9 +338,13 @@ def test_artifacts_are_downloaded_by_names_that_harm_no_header(platform: Platfor
         assert sent.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
     seen = {
         name: artifacts.send(platform.context, ADA, row.id, name, view=True).media_type
-        for name in (names[0], names[3])
+        for name in (names[0], names[3], names[4])
     }
-    assert seen == {"plots/roc.png": "image/png", "page.html": "text/html; charset=utf-8"}
+    assert seen == {
+        "plots/roc.png": "image/png",
+        "page.html": "text/html; charset=utf-8",
+        "a.svg": "image/svg+xml",
+    }
     with pytest.raises(Conflict, match="not shown in a page"):
         artifacts.send(platform.context, ADA, row.id, names[1], view=True)
     for path in ("nothing", "../roc.png", "plots", ""):

@@ -176,6 +176,14 @@ def test_two_runs_are_compared_in_all_that_they_are(pair: tuple[Platform, str, s
     assert (found.cells_same, found.left_out) == (1, [])
 
 
+def test_a_value_that_was_not_given_is_the_default(pair: tuple[Platform, str, str]) -> None:
+    platform, first, _ = pair
+    job_id = platform.runs.get(ADA, first).job_id
+    same = (ended(platform, job_id), ended(platform, job_id, parameters={"C": 0.5}))
+    [value] = compare(platform.context, ADA, same[0].id, same[1].id).parameters
+    assert (value.name, value.one, value.other, value.same) == ("C", 0.5, 0.5, True)
+
+
 def test_git_is_not_needed(
     pair: tuple[Platform, str, str], monkeypatch: Any, tmp_path: Path
 ) -> None:

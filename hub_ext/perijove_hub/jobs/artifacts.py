@@ -17,13 +17,21 @@ from perijove_hub.store.models import ArtifactRow
 #: for download.
 VIEWABLE = {
     ".csv": "text/plain",
+    ".gif": "image/gif",
     ".html": "text/html",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
     ".json": "text/plain",
     ".log": "text/plain",
     ".md": "text/plain",
     ".png": "image/png",
+    # In a sandbox, where its scripts do not run.
+    ".svg": "image/svg+xml",
     ".tsv": "text/plain",
     ".txt": "text/plain",
+    ".webp": "image/webp",
+    ".yaml": "text/plain",
+    ".yml": "text/plain",
 }
 
 

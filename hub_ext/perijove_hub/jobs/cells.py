@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from perijove.runner.parameters import TAG
 from perijove.types.base import Principal
 from perijove.types.jobs import CellTime, CellTimes, RunState
 from perijove_hub.context import Context
@@ -20,7 +22,7 @@ from perijove_hub.jobs import attempts, live
 from perijove_hub.jobs.finding import find_run
 from perijove_hub.launch import Launcher, plain
 from perijove_hub.store import BlobStore
-from perijove_hub.store.models import RunRow, utcnow
+from perijove_hub.store.models import JobVersionRow, RunRow, utcnow
 
 #: Most cells in one answer.
 MOST = 2000
@@ -28,6 +30,8 @@ MOST = 2000
 MAX_EVENTS = 4 * 2**20
 #: Most bytes of one event.
 MAX_EVENT = 4096
+#: Cells with this tag are passed over by the runner.
+SKIP = "skip-execution"
 #: Earlier runs from which is told how long a cell takes.
 EARLIER = 5
 
@@ -50,14 +54,15 @@ def times(
     *,
     attempt: int | None = None,
 ) -> CellTimes:
-    """Return the cells of a run or of an earlier attempt: those that ran.
+    """Return the cells of a run or of an earlier attempt: those that ran, and those that did not.
 
-    Of a run that has not ended those to come as well.
+    How long cells to come will take is told as far as earlier runs took it.
     """
     with context.database.reading() as session:
         row, _ = find_run(session, principal, run_id)
         tried = attempts.find(session, row, attempt)
         earlier = _earlier(session, row)
+        notebook = session.get_one(JobVersionRow, (row.job_id, row.version)).notebook_sha256
     ended = RunState(tried.state).terminal
     told = Told()
     if ended:
@@ -68,8 +73,9 @@ def times(
     expected = _expected([earlier_told for _, earlier_told in before])
     cells = _within(tried, tried.started_at or row.queued_at, told, expected)
     same = next((one for version, one in before if version == row.version), None)
-    if not ended and same is not None:
-        cells += _to_come(same, done=len(cells), expected=expected)
+    if ended or same is None:
+        same = _promised(context.blobs, notebook, told.total)
+    cells += _to_come(same, done=len(cells), expected={} if ended else expected)
     total = max(told.total, row.cells_total if tried is row else 0, len(cells))
     return CellTimes(cells=cells[:MOST], total=total, left_out=told.left_out)
 
@@ -153,6 +159,40 @@ def _to_come(before: Told, *, done: int, expected: dict[tuple[str, int], float])
     ]
 
 
+def _promised(blobs: BlobStore, address: str, total: int) -> Told:
+    """Return the ``total`` cells that run of a version's notebook; none where they are others."""
+    lines = _lines(blobs, address)
+    if total == len(lines) + 1:
+        # Values were given: they stand in a cell of their own, after that with the defaults.
+        at = next((at + 1 for at, (_, named) in enumerate(lines) if named), 0)
+        lines = (*lines[:at], ("# Parameters", False), *lines[at:])
+    if total != len(lines):
+        return Told()
+    return Told(tuple((number, None, line, 0.0, None) for number, (line, _) in enumerate(lines, 1)))
+
+
+def _lines(blobs: BlobStore, address: str) -> tuple[tuple[str, bool], ...]:
+    """Return the first lines of a notebook's cells that run, and which has the parameters."""
+    found = _notebooks.get(address)
+    if found is None:
+        found = tuple(_first_lines(json.loads(blobs.get(address))["cells"][: 2 * MOST]))
+        while len(_notebooks) >= 64:
+            _notebooks.pop(next(iter(_notebooks)), None)
+        _notebooks[address] = found
+    return found
+
+
+def _first_lines(cells: Iterable[dict[str, Any]]) -> Iterator[tuple[str, bool]]:
+    """Yield what ``_lines`` returns, as the runner chooses cells and tells their lines."""
+    for cell in cells:
+        source = cell["source"]
+        text = source if isinstance(source, str) else "".join(source)
+        tags = cell["metadata"].get("tags", [])
+        if cell["cell_type"] == "code" and text.strip() and SKIP not in tags:
+            line = next(line.strip() for line in text.splitlines() if line.strip())
+            yield plain.text(line, 120), TAG in tags
+
+
 def _expected(before: Sequence[Told]) -> dict[tuple[str, int], float]:
     """Return the median seconds of cells, by first line and its how-manieth occurrence."""
     took: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
@@ -205,6 +245,8 @@ def _stored(blobs: BlobStore, address: str | None) -> Told:
     return found
 
 
+#: First lines of notebooks' cells, as ``_parsed``.
+_notebooks: dict[str, tuple[tuple[str, bool], ...]] = {}
 #: What was read before, by the hash of the content, which never changes: a page asks again and
 #: again.
 _parsed: dict[str, Told] = {}

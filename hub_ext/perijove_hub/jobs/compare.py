@@ -22,7 +22,7 @@ from perijove.types.comparison import (
     NumberDifference,
     ValueDifference,
 )
-from perijove.types.jobs import Run
+from perijove.types.jobs import Parameter, Run
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Unavailable
 from perijove_hub.jobs import cell_diff, wire
@@ -62,7 +62,7 @@ def compare(context: Context, principal: Principal, one_id: str, other_id: str) 
     return Comparison(
         one=one.run,
         other=other.run,
-        parameters=_values(one.run.parameters, other.run.parameters),
+        parameters=_values(_parameters(one), _parameters(other)),
         environment=_values(_environment(one), _environment(other)),
         inputs=_values(one.inputs, other.inputs),
         artifacts=_values(
@@ -90,6 +90,12 @@ def _side(session: Session, principal: Principal, run_id: str) -> _Side:
         session.get_one(JobVersionRow, (job.id, row.version)),
         {row.path: row.sha256 for row in inputs},
     )
+
+
+def _parameters(side: _Side) -> dict[str, Any]:
+    """Return the values that a run had, those that it was not given among them."""
+    declared = [Parameter.model_validate(one) for one in side.version.parameters]
+    return {one.name: one.default for one in declared if not one.required} | side.run.parameters
 
 
 def _environment(side: _Side) -> dict[str, Any]:
