@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from sqlalchemy import select
 
 from perijove_hub.jobs.backfills.duty import BackfillDuty
 from perijove_hub.jobs.sweeps.duty import SweepDuty
+from perijove_hub.store.models import BackfillRow, SweepRow
 from tests.fixtures.api import Api
 from tests.fixtures.browser import PATIENCE, chromium, open_panel, screenshot
 from tests.fixtures.hub import Hub
@@ -84,6 +86,12 @@ def test_a_backfill_is_planned_before_it_starts_and_shows_every_slot(page: Page,
     expect(shown).to_contain_text("Cancelled by ada.")
     failed.click()
     expect(article(page)).to_contain_text("backfill")
+    page.locator(".lm-DockPanel-tabBar").get_by_text("fits · backfill").click()
+    shown.get_by_role("button", name="Run the rest").click()
+    expect(grid.get_by_role("img", name="to run (before: failed)")).to_have_count(1)
+    with api.context.database.reading() as session:
+        asked = session.scalars(select(BackfillRow.spec).order_by(BackfillRow.created_at)).all()
+    assert asked[1] == {**asked[0], "reprocess": "failed"}
 
 
 def test_a_sweep_shows_its_best_trial_and_how_the_parameters_bear_on_it(
@@ -101,6 +109,12 @@ def test_a_sweep_shows_its_best_trial_and_how_the_parameters_bear_on_it(
     form.get_by_label("Values of C").fill("10, 0.1, 1")
     form.get_by_label("Runs at once").fill("3")
     expect(form).to_contain_text("3 runs")
+    form.get_by_text("More", exact=True).click()
+    form.get_by_label("Priority").fill("200")
+    form.get_by_role("button", name="Start").click()
+    expect(form.get_by_role("alert").first).to_contain_text("less than or equal to 100")
+    form.get_by_label("Priority").fill("7")
+    form.get_by_label("MLflow experiment").fill("mine")
     form.get_by_role("button", name="Start").click()
 
     shown = article(page)
@@ -117,4 +131,8 @@ def test_a_sweep_shows_its_best_trial_and_how_the_parameters_bear_on_it(
     expect(chart.locator("canvas, svg").first).to_be_visible()
     expect(shown).to_contain_text("ended")
     expect(shown).to_contain_text("no run of MLflow above them")
+    expect(shown.get_by_role("button", name="Show best run")).to_be_enabled()
+    with api.context.database.reading() as session:
+        asked = session.scalars(select(SweepRow.spec)).one()
+    assert (asked["priority"], asked["experiment"]) == (7, "mine")
     screenshot(page, "batches-3-sweep")

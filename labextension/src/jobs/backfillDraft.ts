@@ -29,6 +29,7 @@ export interface IBackfillDraft {
   by: string;
   reprocess: BackfillCreate['reprocess'];
   concurrency: string;
+  priority: string;
   reverse: boolean;
   raw: Record<string, Raw>;
 }
@@ -66,6 +67,7 @@ export function draftOf(job: Job): IBackfillDraft {
     by: '1',
     reprocess: 'none',
     concurrency: '2',
+    priority: '-10',
     reverse: false,
     raw: initialRaw(parameters)
   };
@@ -99,7 +101,7 @@ export function bodyOf(
     reprocess: draft.reprocess,
     concurrency: readNumber(draft.concurrency, 'concurrency', trans) ?? 2,
     reverse: draft.reverse,
-    priority: -10,
+    priority: readNumber(draft.priority, 'priority', trans) ?? -10,
     dry_run: dryRun
   };
 }
@@ -176,8 +178,16 @@ export function listOf(
     if (['int', 'float'].includes(parameter.type)) {
       return readNumber(one, field, trans);
     }
-    return parameter.type === 'bool' ? one === 'true' : value;
+    return parameter.type === 'bool' ? truth(one, field, trans) : value;
   });
+}
+
+function truth(text: string, field: string, trans: TranslationBundle): boolean {
+  const word = text.toLowerCase();
+  if (word !== 'true' && word !== 'false') {
+    throw wrong(field, trans.__('“%1” is neither true nor false.', text));
+  }
+  return word === 'true';
 }
 
 function chosen({ choices }: Parameter, text: string): unknown {

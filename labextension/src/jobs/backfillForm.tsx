@@ -255,11 +255,19 @@ function RuleFields({ value, onChange, problem }: IProps): ReactElement {
         <TextField
           name="concurrency"
           label={trans.__('Runs at once')}
-          help={trans.__('scheduled runs go first')}
           numeric
           problem={problem}
           value={value.concurrency}
           onChange={concurrency => onChange({ concurrency })}
+        />
+        <TextField
+          name="priority"
+          label={trans.__('Priority')}
+          help={trans.__('scheduled runs have 0, and go first')}
+          numeric
+          problem={problem}
+          value={value.priority}
+          onChange={priority => onChange({ priority })}
         />
         <SelectField
           name="reverse"

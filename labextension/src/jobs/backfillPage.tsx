@@ -1,43 +1,17 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { UUID } from '@lumino/coreutils';
 import { useState, type ReactElement } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
-import type { Backfill, BackfillRun, Principal } from '../api/types';
-import { Caller } from '../images/caller';
-import { Chip, stateWord } from '../ui/chip';
+import type { Backfill, BackfillCreate } from '../api/types';
+import { Chip } from '../ui/chip';
 import { usePerijove } from '../ui/context';
 import { Moment } from '../ui/moment';
-import { Facts, Loaded, PageFrame, Section } from '../ui/page';
+import { Facts, Loaded, PageFrame } from '../ui/page';
 import { usePolled } from '../ui/polled';
-import { Failure, Skeleton } from '../ui/states';
-import { cancelBackfill, getBackfill, listBackfillRuns } from './backfills';
-
-/** Slots on one page of the grid. */
-const SLOTS = 500;
-/** States as their order is told: what is done, what is under way, what is not. */
-const STATES = [
-  'succeeded',
-  'failed',
-  'lost',
-  'cancelled',
-  'running',
-  'queued',
-  'waiting',
-  'skipped',
-  'unmade'
-] as const;
-/** What stands in a cell besides its colour. */
-const MARKS: Record<BackfillRun['state'], string> = {
-  succeeded: '✓',
-  failed: '✕',
-  lost: '?',
-  cancelled: '–',
-  running: '▸',
-  queued: '…',
-  waiting: '',
-  skipped: '»',
-  unmade: '–'
-};
+import { Failure } from '../ui/states';
+import { cancelBackfill, createBackfill, getBackfill } from './backfills';
+import { countWords, isOver, Slots, STATES } from './backfillSlots';
 
 /** A backfill's own page: how far it is, slot by slot. */
 export function BackfillPage({ id }: { id: string }): ReactElement {
@@ -47,32 +21,29 @@ export function BackfillPage({ id }: { id: string }): ReactElement {
     isLast: isOver
   });
   return (
-    <Caller>
-      {caller => (
-        <Loaded polled={backfill}>
-          {data => <Detail backfill={data} caller={caller} onChange={backfill.refresh} />}
-        </Loaded>
-      )}
-    </Caller>
+    <Loaded polled={backfill}>
+      {data => <Detail backfill={data} onChange={backfill.refresh} />}
+    </Loaded>
   );
 }
 
 interface IDetailProps {
   backfill: Backfill;
-  caller: Principal;
   onChange: () => void;
 }
 
-function Detail({ backfill, caller, onChange }: IDetailProps): ReactElement {
+function Detail({ backfill, onChange }: IDetailProps): ReactElement {
   const { actions, api, trans } = usePerijove();
   const [refusal, setRefusal] = useState<IProblem>();
   const [busy, setBusy] = useState(false);
-  const cancel = (): void => {
+  const act = (asked: Promise<unknown>): void => {
     setRefusal(undefined);
     setBusy(true);
-    cancelBackfill(api, backfill.id ?? '')
-      .then(onChange, (error: unknown) => setRefusal(asProblem(error)))
-      .finally(() => setBusy(false));
+    asked.catch((error: unknown) => setRefusal(asProblem(error))).finally(() => setBusy(false));
+  };
+  const again = async (): Promise<void> => {
+    const { id, job } = await createBackfill(api, backfill.job_id, restOf(backfill), UUID.uuid4());
+    actions.open({ kind: 'backfill', id: id ?? '', title: `${job} · ${trans.__('backfill')}` });
   };
   return (
     <PageFrame
@@ -98,12 +69,25 @@ function Detail({ backfill, caller, onChange }: IDetailProps): ReactElement {
           >
             {trans.__('Show job')}
           </button>
-          {backfill.state === 'running' &&
-            (caller.admin || caller.name === backfill.requested_by) && (
-              <button className="pj-Button pj-mod-danger" disabled={busy} onClick={cancel}>
-                {trans.__('Cancel')}
-              </button>
-            )}
+          {backfill.state === 'running' && (
+            <button
+              className="pj-Button pj-mod-danger"
+              disabled={busy}
+              onClick={() => act(cancelBackfill(api, backfill.id ?? '').then(onChange))}
+            >
+              {trans.__('Cancel')}
+            </button>
+          )}
+          {isOver(backfill) && hasRest(backfill) && (
+            <button
+              className="pj-Button"
+              disabled={busy}
+              title={trans.__('A new backfill of what did not succeed, with the latest version')}
+              onClick={() => act(again())}
+            >
+              {trans.__('Run the rest')}
+            </button>
+          )}
         </>
       }
     >
@@ -159,170 +143,16 @@ export function Bar({ backfill }: { backfill: Backfill }): ReactElement {
   );
 }
 
-function Slots({ backfill }: { backfill: Backfill }): ReactElement {
-  const { actions, api, trans } = usePerijove();
-  // Cursors of the pages so far; the last one is that of the page that shows.
-  const [cursors, setCursors] = useState<(string | undefined)[]>([undefined]);
-  const cursor = cursors[cursors.length - 1];
-  const over = isOver(backfill);
-  const { data, problem, refresh } = usePolled(
-    `backfill/${backfill.id}/runs?cursor=${cursor ?? ''}&over=${String(over)}`,
-    () => listBackfillRuns(api, backfill.id ?? '', SLOTS, cursor),
-    { interval: 3000, isLast: () => over }
-  );
-  const next = data?.next_cursor;
-  const from = (cursors.length - 1) * SLOTS;
-  return (
-    <Section
-      title={trans.__('Slots')}
-      actions={
-        backfill.total > SLOTS && (
-          <>
-            <span className="pj-Facts">
-              {trans.__('%1–%2 of %3', from + 1, from + (data?.items.length ?? 0), backfill.total)}
-            </span>
-            <button
-              className="pj-Button"
-              disabled={cursors.length === 1}
-              onClick={() => setCursors(cursors.slice(0, -1))}
-            >
-              {trans.__('Earlier')}
-            </button>
-            <button
-              className="pj-Button"
-              disabled={!next}
-              onClick={() => next && setCursors([...cursors, next])}
-            >
-              {trans.__('Later')}
-            </button>
-          </>
-        )
-      }
-    >
-      {problem && <Failure problem={problem} onRetry={refresh} />}
-      {!data && !problem && <Skeleton rows={3} />}
-      {data && (
-        <>
-          <SlotGrid
-            runs={data.items}
-            timeZone={backfill.slots?.timezone}
-            label={trans.__('Slots of the backfill of %1', backfill.job)}
-            onOpen={run =>
-              actions.open({ kind: 'run', id: run, title: `${backfill.job} · ${trans.__('run')}` })
-            }
-          />
-          <Legend />
-        </>
-      )}
-    </Section>
-  );
+/** Whether there are slots that did not succeed. */
+function hasRest({ counts }: Backfill): boolean {
+  return (['failed', 'lost', 'cancelled', 'unmade'] as const).some(state => counts[state]);
 }
 
-/** One cell for each slot: its state by colour, sign and words. */
-export function SlotGrid({
-  runs,
-  timeZone,
-  label,
-  onOpen
-}: {
-  runs: BackfillRun[];
-  /** In which slots are told. */
-  timeZone?: string | null;
-  label: string;
-  onOpen?: (runId: string) => void;
-}): ReactElement {
-  const { trans } = usePerijove();
-  return (
-    <ul className="pj-Slots" aria-label={label}>
-      {runs.map(run => {
-        const words = `${slotWords(run, timeZone)}: ${cellWords(run, trans)}`;
-        const opened = run.run_id ?? run.earlier_run_id;
-        return (
-          <li key={run.position}>
-            {onOpen && opened ? (
-              <button
-                className={`pj-Slot pj-mod-${run.state}`}
-                title={words}
-                aria-label={words}
-                onClick={() => onOpen(opened)}
-              >
-                {MARKS[run.state]}
-              </button>
-            ) : (
-              <span
-                className={`pj-Slot pj-mod-${run.state}`}
-                title={words}
-                aria-label={words}
-                role="img"
-              >
-                {MARKS[run.state]}
-              </span>
-            )}
-          </li>
-        );
-      })}
-    </ul>
-  );
-}
-
-function Legend(): ReactElement {
-  const { trans } = usePerijove();
-  return (
-    <ul className="pj-Slots-legend" aria-hidden="true">
-      {STATES.map(state => (
-        <li key={state}>
-          <span className={`pj-Slot pj-mod-${state}`}>{MARKS[state]}</span>
-          {slotStateWord(state, trans)}
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-/** Whether nothing of it will change any more. */
-export function isOver({ state, counts }: Backfill): boolean {
-  return state !== 'running' && !counts.running && !counts.queued;
-}
-
-/** Say how many slots are in which state. */
-export function countWords(counts: Backfill['counts'], trans: TranslationBundle): string {
-  const told = STATES.filter(state => counts[state]).map(
-    state => `${counts[state] ?? 0} ${slotStateWord(state, trans)}`
-  );
-  return told.length > 0 ? told.join(' · ') : trans.__('nothing');
-}
-
-/** Say which slot it is: its instant, or its parameters. */
-export function slotWords({ slot, parameters }: BackfillRun, timeZone?: string | null): string {
-  const values = Object.entries(parameters).map(
-    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`
-  );
-  return [slot && clockWords(slot, timeZone), values.join(', ')].filter(Boolean).join(' · ');
-}
-
-/** Say an instant as clocks in a time zone show it; without one, as they do here. */
-export function clockWords(instant: string, timeZone?: string | null): string {
-  return new Date(instant).toLocaleString(undefined, { timeZone: timeZone ?? undefined });
-}
-
-function cellWords(run: BackfillRun, trans: TranslationBundle): string {
-  const words = slotStateWord(run.state, trans);
-  return run.earlier_state && run.state !== run.earlier_state
-    ? trans.__('%1 (before: %2)', words, slotStateWord(run.earlier_state, trans))
-    : words;
-}
-
-function slotStateWord(state: BackfillRun['state'], trans: TranslationBundle): string {
-  switch (state) {
-    case 'waiting':
-      return trans.__('to run');
-    case 'skipped':
-      return trans.__('skipped: ran before');
-    case 'unmade':
-      return trans.__('never begun');
-    default:
-      return stateWord(state, trans);
-  }
+/** Ask for the same range again, but for what succeeded. */
+function restOf(backfill: Backfill): BackfillCreate {
+  const { slots, range, bind, parameters, concurrency, reverse, priority } = backfill;
+  const same = { slots, range, bind, parameters, concurrency, reverse, priority };
+  return { ...same, reprocess: 'failed', dry_run: false };
 }
 
 /** Say what a backfill goes over. */

@@ -6,11 +6,19 @@ import { usePerijove } from '../ui/context';
 import { isAt } from '../ui/form';
 import { useSettled } from '../ui/settled';
 import { bodyOf, type IBackfillDraft } from './backfillDraft';
-import { clockWords, countWords, SlotGrid, slotWords } from './backfillPage';
+import { clockWords, countWords, SlotGrid, slotWords } from './backfillSlots';
 import { createBackfill } from './backfills';
 
 /** Fields that can show what is wrong with a backfill. */
-export const PLANNED = ['slots', 'range', 'bind', 'parameters', 'reprocess', 'concurrency'];
+export const PLANNED = [
+  'slots',
+  'range',
+  'bind',
+  'parameters',
+  'reprocess',
+  'concurrency',
+  'priority'
+];
 /** Slots of a dry run that are drawn; the rest is counted. */
 const DRAWN = 400;
 

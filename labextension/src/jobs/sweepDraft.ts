@@ -13,6 +13,8 @@ export interface IDimensionDraft {
   values: string;
   low: string;
   high: string;
+  /** Between two whole numbers; empty for 1. */
+  step: string;
 }
 
 export interface ISweepDraft {
@@ -25,6 +27,9 @@ export interface ISweepDraft {
   concurrency: string;
   failures: string;
   seed: string;
+  priority: string;
+  /** MLflow's; empty for the notebook's. */
+  experiment: string;
   raw: Record<string, Raw>;
 }
 
@@ -62,9 +67,10 @@ export function draftOf(job: Job): ISweepDraft {
         parameter.name,
         {
           kind: parameter === first ? 'choice' : 'fixed',
-          values: parameter.choices.map(String).join(', '),
+          values: suggested(parameter),
           low: '',
-          high: ''
+          high: '',
+          step: ''
         }
       ])
     ),
@@ -74,16 +80,33 @@ export function draftOf(job: Job): ISweepDraft {
     concurrency: '2',
     failures: '',
     seed: '0',
+    priority: '-10',
+    experiment: '',
     raw: initialRaw(job.latest.parameters)
   };
 }
 
-/** How many combinations a grid has, as far as it is written. */
-export function gridSize(draft: ISweepDraft): number {
-  const lengths = Object.values(draft.space)
-    .filter(({ kind }) => kind !== 'fixed')
-    .map(({ values }) => values.split(',').filter(one => one.trim()).length);
-  return lengths.length > 0 ? lengths.reduce((product, length) => product * length, 1) : 0;
+/** All values of a parameter that has few, as `listOf` reads them. */
+function suggested({ choices, type }: Parameter): string {
+  const words = type === 'bool' ? ['true', 'false'] : choices.map(String);
+  return words.some(word => /^\[|,|^\s|\s$/.test(word))
+    ? JSON.stringify(choices)
+    : words.join(', ');
+}
+
+/** How many combinations a grid has; null as long as that cannot be read. */
+export function gridSize(job: Job, draft: ISweepDraft, trans: TranslationBundle): number | null {
+  try {
+    return searched(job, draft)
+      .map(parameter => dimension(parameter, draft, trans).values.length)
+      .reduce((product, length) => product * length, 1);
+  } catch {
+    return null;
+  }
+}
+
+function searched(job: Job, draft: ISweepDraft): Parameter[] {
+  return searchable(job).filter(({ name }) => draft.space[name]?.kind !== 'fixed');
 }
 
 /** The parameters that have one value for every run. */
@@ -99,8 +122,8 @@ export function fixed(job: Job, draft: ISweepDraft): Parameter[] {
  * @throws `PerijoveError` that names the field at fault.
  */
 export function bodyOf(job: Job, draft: ISweepDraft, trans: TranslationBundle): SweepCreate {
-  const searched = searchable(job).filter(({ name }) => draft.space[name]?.kind !== 'fixed');
-  if (searched.length === 0) {
+  const chosen = searched(job, draft);
+  if (chosen.length === 0) {
     throw wrong('space', trans.__('Choose at least one parameter to search.'));
   }
   if (!draft.metric.trim()) {
@@ -110,7 +133,7 @@ export function bodyOf(job: Job, draft: ISweepDraft, trans: TranslationBundle): 
   return {
     method: draft.method,
     space: Object.fromEntries(
-      searched.map(parameter => [parameter.name, dimension(parameter, draft, trans)])
+      chosen.map(parameter => [parameter.name, dimension(parameter, draft, trans)])
     ),
     metric: draft.metric.trim(),
     goal: draft.goal,
@@ -119,13 +142,14 @@ export function bodyOf(job: Job, draft: ISweepDraft, trans: TranslationBundle): 
     max_failures: readNumber(draft.failures, 'max_failures', trans),
     seed: readNumber(draft.seed, 'seed', trans) ?? 0,
     parameters: parseValues(fixed(job, draft), draft.raw, 'parameters', trans),
-    priority: -10
+    priority: readNumber(draft.priority, 'priority', trans) ?? -10,
+    experiment: draft.experiment.trim() || null
   };
 }
 
 function dimension(parameter: Parameter, draft: ISweepDraft, trans: TranslationBundle): Dimension {
   const field = `space.${parameter.name}`;
-  const { kind, values, low, high } = draft.space[parameter.name] as IDimensionDraft;
+  const { kind, values, low, high, step } = draft.space[parameter.name] as IDimensionDraft;
   if (kind === 'fixed' || kind === 'choice') {
     const read = listOf(parameter, values, `${field}.values`, trans);
     return { kind: 'choice', values: read, step: 1 };
@@ -135,7 +159,7 @@ function dimension(parameter: Parameter, draft: ISweepDraft, trans: TranslationB
     values: [],
     low: readNumber(low, `${field}.low`, trans),
     high: readNumber(high, `${field}.high`, trans),
-    step: 1
+    step: kind === 'int' ? (readNumber(step, `${field}.step`, trans) ?? 1) : 1
   };
 }
 

@@ -20,7 +20,18 @@ import {
 } from './sweepDraft';
 import { createSweep } from './sweeps';
 
-const NAMES = ['space', 'metric', 'trials', 'concurrency', 'max_failures', 'seed', 'parameters'];
+/** Fields that are folded away at first. */
+const SELDOM = ['max_failures', 'seed', 'priority', 'experiment'];
+const NAMES = [
+  'method',
+  'space',
+  'metric',
+  'goal',
+  'trials',
+  'concurrency',
+  'parameters',
+  ...SELDOM
+];
 
 /** Ask what to search, start it, and open its page. */
 export async function sweepJob(perijove: IPerijove, job: Job): Promise<void> {
@@ -60,6 +71,7 @@ function SweepFields(props: IProps): ReactElement {
         <SelectField
           name="method"
           label={trans.__('Method')}
+          problem={problem}
           help={methodWords(value.method, trans)}
           value={value.method}
           onChange={method => onChange({ method, space: fitting(job, value, method) })}
@@ -82,6 +94,7 @@ function SweepFields(props: IProps): ReactElement {
         <SelectField
           name="goal"
           label={trans.__('Best is')}
+          problem={problem}
           value={value.goal}
           onChange={goal => onChange({ goal })}
           choices={[
@@ -188,12 +201,24 @@ function DimensionFields({
             onChange={text => set({ [end]: text })}
           />
         ))}
+      {draft.kind === 'int' && (
+        <TextField
+          name={`${field}.step`}
+          label={trans.__('Step')}
+          placeholder="1"
+          numeric
+          problem={problem}
+          value={draft.step}
+          onChange={step => set({ step })}
+        />
+      )}
     </div>
   );
 }
 
-function Limits({ value, onChange, problem }: IProps): ReactElement {
+function Limits({ job, value, onChange, problem }: IProps): ReactElement {
   const { trans } = usePerijove();
+  const size = gridSize(job, value, trans);
   return (
     <>
       <div className="pj-Field-row">
@@ -215,31 +240,60 @@ function Limits({ value, onChange, problem }: IProps): ReactElement {
           value={value.concurrency}
           onChange={concurrency => onChange({ concurrency })}
         />
-        <TextField
-          name="max_failures"
-          label={trans.__('Stop after failures')}
-          placeholder={trans.__('never')}
-          numeric
-          problem={problem}
-          value={value.failures}
-          onChange={failures => onChange({ failures })}
-        />
-        {value.method !== 'grid' && (
-          <TextField
-            name="seed"
-            label={trans.__('Seed')}
-            numeric
-            problem={problem}
-            value={value.seed}
-            onChange={seed => onChange({ seed })}
-          />
-        )}
       </div>
       {value.method === 'grid' && (
         <p className="pj-Facts" aria-live="polite">
-          {trans._n('%1 run', '%1 runs', gridSize(value))}
+          {size === null
+            ? trans.__('How many runs it takes shows here once the values are clear.')
+            : trans._n('%1 run', '%1 runs', size)}
         </p>
       )}
+      <Fold
+        title={trans.__('More')}
+        note={trans.__('stop after failures, seed, priority, experiment')}
+        names={SELDOM}
+        problem={problem}
+      >
+        <div className="pj-Field-row">
+          <TextField
+            name="max_failures"
+            label={trans.__('Stop after failures')}
+            placeholder={trans.__('never')}
+            numeric
+            problem={problem}
+            value={value.failures}
+            onChange={failures => onChange({ failures })}
+          />
+          {value.method !== 'grid' && (
+            <TextField
+              name="seed"
+              label={trans.__('Seed')}
+              numeric
+              problem={problem}
+              value={value.seed}
+              onChange={seed => onChange({ seed })}
+            />
+          )}
+          <TextField
+            name="priority"
+            label={trans.__('Priority')}
+            help={trans.__('scheduled runs have 0, and go first')}
+            numeric
+            problem={problem}
+            value={value.priority}
+            onChange={priority => onChange({ priority })}
+          />
+        </div>
+        <TextField
+          name="experiment"
+          label={trans.__('MLflow experiment')}
+          help={trans.__('of the run above its runs')}
+          placeholder={trans.__('the one that the notebook names')}
+          problem={problem}
+          value={value.experiment}
+          onChange={experiment => onChange({ experiment })}
+        />
+      </Fold>
     </>
   );
 }

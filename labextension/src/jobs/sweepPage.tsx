@@ -2,8 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { useMemo, useState, type ReactElement } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
-import type { Principal, Sweep, SweepTrial } from '../api/types';
-import { Caller } from '../images/caller';
+import type { Sweep, SweepTrial } from '../api/types';
 import { Chart, useTheme } from '../ui/chart';
 import { Chip } from '../ui/chip';
 import { usePerijove } from '../ui/context';
@@ -26,25 +25,16 @@ export function SweepPage({ id }: { id: string }): ReactElement {
     },
     { interval: 2000, isLast: ({ sweep: found }) => isOver(found) }
   );
-  return (
-    <Caller>
-      {caller => (
-        <Loaded polled={sweep}>
-          {data => <Detail {...data} caller={caller} onChange={sweep.refresh} />}
-        </Loaded>
-      )}
-    </Caller>
-  );
+  return <Loaded polled={sweep}>{data => <Detail {...data} onChange={sweep.refresh} />}</Loaded>;
 }
 
 interface IDetailProps {
   sweep: Sweep;
   trials: SweepTrial[];
-  caller: Principal;
   onChange: () => void;
 }
 
-function Detail({ sweep, trials, caller, onChange }: IDetailProps): ReactElement {
+function Detail({ sweep, trials, onChange }: IDetailProps): ReactElement {
   const { actions, api, trans } = usePerijove();
   const [refusal, setRefusal] = useState<IProblem>();
   const [busy, setBusy] = useState(false);
@@ -56,6 +46,9 @@ function Detail({ sweep, trials, caller, onChange }: IDetailProps): ReactElement
       .finally(() => setBusy(false));
   };
   const { best } = sweep;
+  const over = isOver(sweep);
+  // Each says why at its state; where there is nothing else to see, so does the page.
+  const unmeasured = over && !best ? trials.find(({ reason }) => reason)?.reason : null;
   return (
     <PageFrame
       kind={trans.__('Sweep')}
@@ -74,7 +67,21 @@ function Detail({ sweep, trials, caller, onChange }: IDetailProps): ReactElement
           >
             {trans.__('Show job')}
           </button>
-          {sweep.state === 'running' && (caller.admin || caller.name === sweep.requested_by) && (
+          {best && (
+            <button
+              className="pj-Button"
+              onClick={() =>
+                actions.open({
+                  kind: 'run',
+                  id: best.run_id,
+                  title: `${sweep.job} · ${trans.__('run')}`
+                })
+              }
+            >
+              {trans.__('Show best run')}
+            </button>
+          )}
+          {sweep.state === 'running' && (
             <button className="pj-Button pj-mod-danger" disabled={busy} onClick={cancel}>
               {trans.__('Cancel')}
             </button>
@@ -83,7 +90,7 @@ function Detail({ sweep, trials, caller, onChange }: IDetailProps): ReactElement
       }
     >
       {refusal && <Failure problem={refusal} />}
-      {[sweep.reason, sweep.tracking_note].map(
+      {[sweep.reason, sweep.tracking_note, unmeasured].map(
         words =>
           words && (
             <p key={words} className="pj-Reason" role="status">
@@ -95,7 +102,11 @@ function Detail({ sweep, trials, caller, onChange }: IDetailProps): ReactElement
         facts={[
           [
             trans.__('Best'),
-            best ? `${figure(best.value)} · ${valuesWords(best)}` : trans.__('none yet')
+            best
+              ? `${figure(best.value)} · ${valuesWords(best)}`
+              : over
+                ? trans.__('no trial has a value')
+                : trans.__('none yet')
           ],
           [trans.__('Trials'), progressWords(sweep, trans)],
           [trans.__('Method'), sweep.method],
@@ -169,7 +180,7 @@ function Trials({ sweep, trials }: { sweep: Sweep; trials: SweepTrial[] }): Reac
             },
             ...Object.keys(sweep.space).map(name => ({
               name,
-              numeric: true,
+              numeric: trials.every(({ parameters }) => typeof parameters[name] === 'number'),
               cell: ({ parameters }: SweepTrial) => shown(parameters[name])
             })),
             {
