@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from perijove.types.jobs import AfterRule, Schedule
 from perijove.types.secrets import SecretCreate
 from perijove_hub.context import Context
 from perijove_hub.jobs.export.service import export
@@ -27,7 +28,9 @@ CELLS = notebook(
     code(
         "from pathlib import Path\n"
         "print('C', C, Path('data/x.csv').read_text(), len(key))\n"
-        "Path('outputs').mkdir(exist_ok=True)"
+        "Path('outputs').mkdir(exist_ok=True)\n"
+        "Path('outputs/c.txt').write_text(str(C))\n"
+        "assert C > 0"
     ),
 )
 
@@ -50,7 +53,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "airflow"
 
 
-def run(command: list[str | Path], environment: Mapping[str, str]) -> str:
+def run(command: list[str | Path], environment: Mapping[str, str], *, status: int = 0) -> str:
     """Run a command of Airflow to its end; return what it said."""
     done = subprocess.run(
         command,
@@ -61,7 +64,7 @@ def run(command: list[str | Path], environment: Mapping[str, str]) -> str:
         timeout=240,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-4000:]
+    assert done.returncode == status, done.stdout[-4000:]
     return done.stdout
 
 
@@ -90,3 +93,32 @@ def test_airflow_runs_the_same_version_in_its_image(
     assert "".join(printed).strip() == "C 2.0 1,2 15"
     assert "hunter2" not in content
     assert "hunter2" not in said
+    assert (output.parent / "outputs/c.txt").read_text() == "2.0"
+    # One that fails is a failed run, and begins what waits for a failure.
+    said = run([airflow, "dags", "test", name, "--conf", '{"C": -1.0}'], environment, status=1)
+    assert "Cell 3: AssertionError" in said
+    assert "end task task_id=failed" in said
+    assert "state=failed" in said
+
+
+def test_airflow_reads_what_waits_for_failures(
+    airflow: Path, context: Context, tmp_path: Path
+) -> None:
+    a_topology().save(context.data.run / "topology.json")
+    platform = Platform(context)
+    first, second = (platform.promote(name=name) for name in ("first", "second"))
+    for rule in AfterRule:
+        schedule = Schedule(after=[first.id, second.id], rule=rule)
+        job = platform.promote(name=rule.value.replace("_", "-"), schedule=schedule)
+        _, text = export(context, ADA, job.id, version=None, image="perijove/cpu:latest")
+        (tmp_path / f"{rule.value}.py").write_text(text, encoding="utf-8")
+    read = "; ".join(
+        f"from {rule.value} import ran; print(ran.operator.dag.timetable.asset_condition)"
+        for rule in AfterRule
+    )
+    environment = {"AIRFLOW_HOME": str(tmp_path / "airflow"), "PYTHONPATH": str(tmp_path)}
+    said = run([airflow.with_name("python"), "-c", read], environment).splitlines()[-3:]
+    assert [line.partition("name=")[0] for line in said] == [
+        "AssetAll(Asset(", "AssetAny(Asset(", "AssetAll(AssetAny(Asset(",
+    ]  # fmt: skip
+    assert [line.count("/failed', uri") for line in said] == [0, 2, 2]

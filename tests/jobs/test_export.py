@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from perijove.types.jobs import AfterRule, CatchUp, Policy, Schedule
+from perijove.types.jobs import AfterRule, CatchUp, Overlap, Policy, Schedule
 from perijove_hub.exceptions import Invalid, NotFound
 from perijove_hub.jobs.export.service import export
+from perijove_hub.settings import SourceSettings
+from perijove_hub.store.models import DatasetRow, SourceRow
 from tests.jobs.conftest import ADA, BOB, GRACE, Platform
 from tests.jobs.notebooks import code, notebook
 
@@ -60,11 +62,60 @@ def test_a_job_that_follows_is_scheduled_by_what_the_others_make(platform: Platf
     first = platform.promote(name="first")
     after = Schedule(after=[first.id])
     second = platform.promote(name="second", schedule=after)
-    assert "schedule=[Asset('perijove://ada/first')]" in written(platform, second.id)
-    rule = after.model_copy(update={"rule": AfterRule.any_failure})
-    third = platform.promote(name="third", schedule=rule)
-    with pytest.raises(Invalid, match="any_failure"):
-        written(platform, third.id)
+    assert "schedule=Asset('perijove://ada/first')," in written(platform, second.id)
+    text = written(platform, first.id)
+    assert "outlets=[Asset('perijove://ada/first')]" in text
+    assert "trigger_rule=\"one_failed\", outlets=[Asset('perijove://ada/first/failed')]" in text
+    failure, done = AfterRule.any_failure, AfterRule.all_done
+    for rule, when in (
+        (failure, "Asset('perijove://ada/first/failed') | Asset('perijove://ada/second/failed')"),
+        (
+            done,
+            (
+                "(Asset('perijove://ada/first') | Asset('perijove://ada/first/failed')) & "
+                "(Asset('perijove://ada/second') | Asset('perijove://ada/second/failed'))"
+            ),
+        ),
+    ):
+        following = Schedule(after=[first.id, second.id], rule=rule)
+        third = platform.promote(name=f"third-{rule.value}", schedule=following)
+        assert f"schedule={when}," in written(platform, third.id)
+
+
+def test_names_of_jobs_the_reader_may_not_see_are_in_no_file(platform: Platform) -> None:
+    first = platform.promote(name="first")
+    shared = {"visibility": "group", "group": "research"}
+    second = platform.promote(name="second", schedule=Schedule(after=[first.id]), **shared)
+    with pytest.raises(Invalid, match="may not see"):
+        export(platform.context, BOB, second.id, version=None, image=None)
+
+
+def test_runs_of_a_schedule_overlap_only_where_they_may(platform: Platform) -> None:
+    policy = Policy(concurrency=4, retry_backoff=3, priority=5)
+    for overlap, most in ((Overlap.queue, 1), (Overlap.skip, 1), (Overlap.allow, 4)):
+        schedule = Schedule(cron="0 6 * * *", overlap=overlap)
+        job = platform.promote(name=overlap.value, schedule=schedule, policy=policy)
+        text = written(platform, job.id)
+        assert f"max_active_runs={most}," in text
+        assert ("one of them gives way" in text) == (overlap is Overlap.skip)
+    assert '"retry_exponential_backoff": 3.0' in text
+    assert '"priority_weight": 6' in text
+    by_hand = platform.promote(name="by-hand", policy=policy)
+    assert "max_active_runs=4," in written(platform, by_hand.id)
+
+
+def test_what_airflow_has_nothing_like_is_said_in_the_file(platform: Platform) -> None:
+    evil = 's.main.x\n"""\nimport os  # x'
+    with platform.context.database.session() as session:
+        session.add(SourceRow(name="s", kind="sqlite"))
+        session.flush()
+        session.add(DatasetRow(name=evil, source="s", schema_name="main", table="x"))
+    platform.context.settings.catalog.sources["s"] = SourceSettings(url="sqlite:///x", groups=["*"])
+    job = platform.promote(schedule=Schedule(dataset=evil))
+    text = written(platform, job.id)
+    compile(text, "dag.py", "exec")
+    assert "schedule=None," in text
+    assert "runs when the dataset s.main.x_____import os _ x has changed" in " ".join(text.split())
 
 
 def test_no_words_of_a_user_become_code(platform: Platform) -> None:

@@ -13,7 +13,7 @@ import io
 import re
 import tarfile
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,16 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from perijove.types.jobs import CatchUp, Parameter, ParameterType, Policy, Resources, Schedule
+from perijove.types.jobs import (
+    AfterRule,
+    CatchUp,
+    Overlap,
+    Parameter,
+    ParameterType,
+    Policy,
+    Resources,
+    Schedule,
+)
 
 #: Most bytes of a DAG file, which Airflow reads every few seconds.
 MOST = 8 * 2**20
@@ -76,6 +85,7 @@ def dag(job: Exported) -> str:
         image=job.image,
         dag_id=dag_id(job.owner, job.job),
         asset=asset(job.owner, job.job),
+        failed=_failed(asset(job.owner, job.job)),
         command=_command(job.resources),
         environment={"MLFLOW_DISABLE_TELEMETRY": "true", "USER": job.owner, "LOGNAME": job.owner},
         secrets=sorted(job.secrets),
@@ -84,11 +94,12 @@ def dag(job: Exported) -> str:
         policy=job.policy,
         memory_mb=job.resources.memory_mb,
         timeout_s=job.resources.timeout_s,
-        most=job.policy.concurrency or 16,
+        most=_most(job.policy, schedule),
         cron=schedule.cron if schedule else None,
         every_s=schedule.every_s if schedule else None,
         timezone=schedule.timezone if schedule else "UTC",
-        after=[asset(*one) for one in job.after],
+        when=_when(schedule.rule, [asset(*one) for one in job.after]) if schedule else None,
+        notes=[_plain(note) for note in _notes(schedule, after=bool(job.after))],
         catch_up=bool(schedule and schedule.catch_up is CatchUp.all),
         start=job.created_at,
     )
@@ -100,6 +111,55 @@ def dag(job: Exported) -> str:
 def asset(owner: str, job: str) -> str:
     """Name what a successful run of a job makes: jobs that follow it are scheduled by that."""
     return f"perijove://{owner}/{job}"
+
+
+def _failed(made: str) -> str:
+    return f"{made}/failed"
+
+
+def _when(rule: AfterRule, assets: Sequence[str]) -> str | None:
+    """Write what a job that follows others waits for, as Python; ``None`` for no other."""
+    if not assets:
+        return None
+    made = [f"Asset({one!r})" for one in assets]
+    failed = [f"Asset({_failed(one)!r})" for one in assets]
+    if rule is AfterRule.any_failure:
+        return " | ".join(failed)
+    if rule is AfterRule.all_done:
+        both = [f"({good} | {bad})" for good, bad in zip(made, failed, strict=True)]
+        return " & ".join(both)
+    return " & ".join(made)
+
+
+def _most(policy: Policy, schedule: Schedule | None) -> int:
+    """Return how many runs may be active at once: runs of a schedule rarely overlap."""
+    alone = schedule is not None and schedule.overlap is not Overlap.allow
+    return 1 if alone else policy.concurrency or 16
+
+
+def _notes(schedule: Schedule | None, *, after: bool) -> Iterable[str]:
+    """Say what Airflow has nothing like."""
+    if schedule is None:
+        return
+    if schedule.dataset is not None:
+        yield (
+            f"In Perijove it runs when the dataset {schedule.dataset} has changed. Airflow does "
+            "not see that, so it has no schedule here: trigger it from what changes the data."
+        )
+    if after:
+        yield (
+            "It follows the DAGs of the jobs that it followed: export those as well. Their "
+            "artifacts are not put into its folder inputs/."
+        )
+    if schedule.overlap in (Overlap.skip, Overlap.cancel):
+        yield "What is due while a run is active waits for it; in Perijove one of them gives way."
+    if schedule.catch_up is CatchUp.skip or schedule.catch_up_window_s is not None:
+        yield "After an outage Airflow makes up for missed slots by its own rule."
+
+
+def _plain(text: str) -> str:
+    """Leave in a text what may stand in the file's docstring, in lines that fit."""
+    return textwrap.fill(re.sub(r"[^A-Za-z0-9 .,:;()'/@+_-]", "_", text), 96)
 
 
 def dag_id(owner: str, job: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from perijove.types.base import Principal
-from perijove.types.jobs import AfterRule
+from perijove_hub.access import may_see
 from perijove_hub.context import Context
 from perijove_hub.exceptions import Invalid
 from perijove_hub.jobs import limits, versions, wire
@@ -30,7 +30,7 @@ def export(
     """Return a file's name and text: the DAG of a version, the latest if left out.
 
     ``image`` stands in for the version's, as where another engine pulls it from. Raises
-    ``Invalid`` for what Airflow has nothing like, and ``NotFound``.
+    ``Invalid`` for a version too large for a file that Airflow reads, and ``NotFound``.
     """
     with context.database.reading() as session:
         job = find(session, principal, job_id)
@@ -51,14 +51,14 @@ def export(
             .where(UpstreamRow.job_id == job.id)
             .order_by(JobRow.owner, JobRow.name)
         ).all()
-        schedule = wire.schedule(row, [one.id for one in upstream]) if row else None
-        if upstream and schedule and schedule.rule is not AfterRule.all_success:
+        if not all(may_see(principal, one) and one.deleted_at is None for one in upstream):
             raise Invalid(
-                f"It runs after others by the rule '{schedule.rule}', which assets of Airflow "
-                "cannot say.",
-                field="schedule.rule",
-                fix="Take the schedule away first, and trigger the DAG from another.",
+                f"'{job.name}' runs after jobs that were deleted or that you may not see, and the "
+                "file would name them.",
+                field="schedule.after",
+                fix="Ask its owner to export it, or to set its schedule anew.",
             )
+        schedule = wire.schedule(row, [one.id for one in upstream]) if row else None
         started = None if image else startable(session, context, job, found)
         parameters = wire.parameters(found)
         given = dict(schedule.parameters) if schedule else {}
