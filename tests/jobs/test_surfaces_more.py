@@ -51,7 +51,11 @@ def test_a_schedule_is_set_changed_paused_and_taken_away(ada: Api, perijove: Per
         "--timeout-s", "2h", "--cell-timeout-s", "10m", "--concurrency", "3",
     )  # fmt: skip
     assert "schedule: 0 6 * * 1-5 Europe/Berlin" in edited
+    assert "each run with: C=2.0" in edited
     assert "limits: 2h a run, 10m a cell" in edited
+    assert "seen by" not in edited
+    shared = perijove("jobs", "edit", "tutorial", "--visibility", "group", "--group", "research")
+    assert "seen by: the group research" in shared
     job = jobs.show("tutorial")
     assert job.schedule is not None
     assert job.schedule.every_s is None

@@ -10,6 +10,7 @@ from perijove.jobs.notifying import told_of
 from perijove.jobs.settings import in_words
 from perijove.magics.display import Card, Chip, Listing
 from perijove.options import duration
+from perijove.types.base import Visibility
 from perijove.types.jobs import (
     Artifact,
     Attempt,
@@ -166,9 +167,18 @@ def facts(job: Job) -> dict[str, Any]:
         "inputs": ", ".join(one.path for one in job.latest.inputs) or None,
         "image": job.latest.image,
         "schedule": in_words(job.schedule) or None,
+        "each run with": pairs(job.schedule.parameters) or None if job.schedule else None,
+        "owned by": f"the group {job.owner_group}" if job.owner_group else None,
+        "seen by": _seen_by(job),
         "limits": _limits(job) or None,
         "policy": _policy(job.policy) or None,
     }
+
+
+def _seen_by(job: Job) -> str | None:
+    if job.visibility is Visibility.private:
+        return None
+    return f"the group {job.group}" if job.visibility is Visibility.group else "everyone"
 
 
 def pairs(values: Mapping[str, Any]) -> str:
