@@ -26,15 +26,18 @@ GRACE = 0.8
 STOP_TIMEOUT = 40.0
 
 
-def run(context: Context) -> None:
-    """Work until SIGTERM or SIGINT; what was started goes on without this process."""
+def run(context: Context, *, runs_only: bool = False) -> None:
+    """Work until SIGTERM or SIGINT; what was started goes on without this process.
+
+    With ``runs_only`` it never leads: for machines that Hub, API and gateway do not reach.
+    """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     if not _alone(context, stopping):
         return
     log.info("worker ready")
-    work(_duties(context), stopping)
+    work(_duties(context, runs_only=runs_only), stopping)
 
 
 def work(duties: Sequence[Duty], stopping: threading.Event) -> None:
@@ -81,7 +84,7 @@ def stop_all(context: Context) -> None:
         time.sleep(0.05)
 
 
-def _duties(context: Context) -> list[Duty]:
+def _duties(context: Context, *, runs_only: bool) -> list[Duty]:
     """List what this worker does by itself, and what only while it leads.
 
     The first take rows by locks and epochs, or look after this machine alone.
@@ -103,7 +106,7 @@ def _duties(context: Context) -> list[Duty]:
     from perijove_hub.usage.quota_duty import QuotaDuty
 
     launcher = choose_launcher(context)
-    jobs = JobDuty(context, launcher)
+    jobs = JobDuty(context, launcher, may_lead=not runs_only)
     mine: list[Duty] = [
         LeaseDuty(jobs.lease),
         jobs,

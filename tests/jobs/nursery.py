@@ -95,7 +95,7 @@ def serve(given: dict[str, Any]) -> None:
     if "point" in given:
         die_at(given["point"], given["signal"])
 
-    def duties(context: Context) -> list[Duty]:
+    def duties(context: Context, **_: Any) -> list[Duty]:
         jobs = JobDuty(context, launcher(context))
         found: list[Duty] = [workers.LeaseDuty(jobs.lease), jobs]
         if "beats" in given:

@@ -187,6 +187,19 @@ def test_who_is_started_again_leads_on_at_once(pair: Pair, two: tuple[Lease, Lea
         assert again.leading(session, again.lead) and not first.leading(session, again.lead)
 
 
+def test_who_is_to_do_runs_only_gives_the_lead_up_and_never_takes_it(
+    pair: Pair, two: tuple[Lease, Lease]
+) -> None:
+    _, second = two
+    again = Lease(pair.contexts["a"], may_lead=False)
+    assert again.keep() and not again.lead
+    wait_until(lambda: again.keep() and again.settled)
+    assert not again.lead and not again.follows
+    assert second.keep() and second.lead
+    again._renew_at = 0.0
+    assert again.keep() and again.follows
+
+
 def test_after_the_database_was_away_the_same_one_leads(two: tuple[Lease, Lease]) -> None:
     first, second = two
     wait_until(lambda: not first.held and not second.held)
@@ -249,7 +262,7 @@ def test_what_a_step_writes_after_the_lead_is_lost_counts_for_nothing(
 def test_what_a_worker_still_runs_for_the_whole_is_ended_when_another_leads(
     pair: Pair, two: tuple[Lease, Lease]
 ) -> None:
-    _, second = two
+    first, second = two
     context = pair.contexts["b"]
     launcher = LocalLauncher(context.data.workloads)
     for kind in ("replica", "kernel", "run"):
@@ -263,7 +276,7 @@ def test_what_a_worker_still_runs_for_the_whole_is_ended_when_another_leads(
     try:
 
         def looked() -> bool:
-            second.keep()
+            assert first.keep() and second.keep()
             duty.tick()
             return len(launcher.list()) == 1
 

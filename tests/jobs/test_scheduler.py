@@ -310,7 +310,7 @@ def test_changing_other_things_keeps_what_is_due_and_the_interval(platform: Plat
 
 
 def test_what_was_due_while_paused_is_not_caught_up(platform: Platform) -> None:
-    running = Schedule(every_s=HOUR, catch_up=CatchUp.all)
+    running = Schedule(every_s=HOUR, catch_up=CatchUp.all, paused=False)
     job = platform.promote(schedule=running)
     paused = running.model_copy(update={"paused": True})
     platform.jobs.update(ADA, job.id, JobUpdate(schedule=paused))

@@ -99,12 +99,17 @@ def gateway(data_dir: Path, config: Path | None) -> None:
 
 @click.command()
 @data_options
-def worker(data_dir: Path, config: Path | None) -> None:
+@click.option(
+    "--runs-only",
+    is_flag=True,
+    help="Carry out job runs, and never lead: no deployments, kernels, builds and the like.",
+)
+def worker(data_dir: Path, config: Path | None, runs_only: bool) -> None:
     """Run the scheduler and the reconcilers."""
     context = _open(data_dir, config)
     from perijove_hub.worker import run
 
-    run(context)
+    run(context, runs_only=runs_only)
 
 
 @click.command()

@@ -15,9 +15,9 @@ class JobDuty:
     name = "jobs"
     period = 0.5
 
-    def __init__(self, context: Context, launcher: Launcher) -> None:
+    def __init__(self, context: Context, launcher: Launcher, *, may_lead: bool = True) -> None:
         self._scheduler = Scheduler(context)
-        self.lease = Lease(context)
+        self.lease = Lease(context, may_lead=may_lead)
         self._executor = Executor(context, launcher, self.lease)
 
     def tick(self) -> None:

@@ -63,8 +63,9 @@ def identity(data: DataDir) -> str:
 class Lease:
     """One worker's lease, renewed by whoever calls ``keep``, from any thread."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, may_lead: bool = True) -> None:
         self._database = context.database
+        self._may_lead = may_lead
         self._lock = threading.Lock()
         self._taken: datetime | None = None
         self._superseded = False
@@ -173,6 +174,8 @@ class Lease:
             row.started_at = max(now, row.started_at + timedelta(microseconds=1))
         elif row.started_at != self._taken:
             return None
+        if not self._may_lead:
+            row.leads_since = None
         row.host, row.expires_at = socket.gethostname()[:255], now + timedelta(seconds=EXPIRY)
         session.execute(delete(WorkerRow).where(WorkerRow.expires_at < now - FORGOTTEN))
         return row
@@ -192,6 +195,8 @@ class Lease:
             ).first()
             now = database_now(session)
             self._follows = leader is not None and _lives(leader.expires_at, now)
+            if not self._may_lead:
+                return
             if leader is not None and (self._follows or not self.may_judge(session)):
                 return
             if leader is not None:
