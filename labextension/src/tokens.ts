@@ -7,6 +7,7 @@ import type { ISpecSource } from './images/sources';
 
 /** Commands of the front end; all of them are in the palette or on a button. */
 export namespace CommandIDs {
+  export const followLink = 'perijove:follow-link';
   export const newImage = 'perijove:new-image';
   export const openPage = 'perijove:open-page';
   export const shareNotebook = 'perijove:share-notebook';
@@ -19,19 +20,22 @@ export namespace CommandIDs {
 }
 
 /** Things that have a page of their own. */
-export type PageKind =
-  | 'backfill'
-  | 'build'
-  | 'comparison'
-  | 'dataset'
-  | 'deployment'
-  | 'experiment'
-  | 'image'
-  | 'job'
-  | 'job-diff'
-  | 'run'
-  | 'shares'
-  | 'sweep';
+export const PAGE_KINDS = [
+  'backfill',
+  'build',
+  'comparison',
+  'dataset',
+  'deployment',
+  'experiment',
+  'image',
+  'job',
+  'job-diff',
+  'run',
+  'shares',
+  'sweep'
+] as const;
+
+export type PageKind = (typeof PAGE_KINDS)[number];
 
 /** What a main-area tab shows; survives a reload. */
 export interface IPageArgs {

@@ -7,7 +7,7 @@ import { Section } from '../ui/page';
 import { bytesWords } from '../ui/size';
 
 /** Endings of files that are shown in place, in a frame that can do nothing. */
-const VIEWABLE = /\.(csv|html|json|log|md|png|tsv|txt)$/i;
+const VIEWABLE = /\.(csv|gif|html|jpe?g|json|log|md|png|svg|tsv|txt|webp|ya?ml)$/i;
 
 /** The files a run left: to look at, or to download. */
 export function Artifacts({ run }: { run: Run }): ReactElement | null {

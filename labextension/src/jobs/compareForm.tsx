@@ -56,10 +56,14 @@ export async function chooseComparison(perijove: IPerijove, run: Run): Promise<v
       )
   });
   if (other) {
-    // The earlier one first, so that the other shows what has changed.
-    const [first, second] = other.queued_at < run.queued_at ? [other, run] : [run, other];
-    openComparison(perijove, first, second);
+    compareInOrder(perijove, run, other);
   }
+}
+
+/** Open the comparison with the earlier one first, so that the other shows what has changed. */
+export function compareInOrder(perijove: IPerijove, one: Run, other: Run): void {
+  const [first, second] = other.queued_at < one.queued_at ? [other, one] : [one, other];
+  openComparison(perijove, first, second);
 }
 
 /** A run in a line, for a choice. */

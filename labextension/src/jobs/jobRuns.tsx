@@ -9,6 +9,7 @@ import { Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
 import { Empty, Failure, Skeleton } from '../ui/states';
 import { DataTable } from '../ui/table';
+import { compareInOrder } from './compareForm';
 import { Progress } from './progress';
 import { listRuns } from './requests';
 import { StateFilter } from './stateFilter';
@@ -16,6 +17,7 @@ import { StateFilter } from './stateFilter';
 /** A job's runs, newest first. */
 export function Runs({ job }: { job: Job }): ReactElement {
   const { actions, api, trans } = usePerijove();
+  const [chosen, setChosen] = useState<Run[]>([]);
   const [limit, setLimit] = useState(STEP);
   const [state, setState] = useState<RunState | null>(null);
   const { data, problem, refresh, stale } = usePolled(
@@ -27,7 +29,10 @@ export function Runs({ job }: { job: Job }): ReactElement {
     <Section
       title={trans.__('Runs')}
       actions={
-        <StateFilter label={trans.__('State of the runs')} value={state} onChange={setState} />
+        <span className="pj-Section-actions">
+          <StateFilter label={trans.__('State of the runs')} value={state} onChange={setState} />
+          <CompareButton chosen={chosen} />
+        </span>
       }
     >
       {problem && <Failure problem={problem} onRetry={refresh} />}
@@ -48,6 +53,11 @@ export function Runs({ job }: { job: Job }): ReactElement {
           onOpen={run =>
             actions.open({ kind: 'run', id: run.id, title: `${run.job} · ${trans.__('run')}` })
           }
+          choice={{
+            label: run => trans.__('Choose run of %1', new Date(run.queued_at).toLocaleString()),
+            isChosen: run => chosen.some(({ id }) => id === run.id),
+            onChoose: run => setChosen(before => withRun(before, run))
+          }}
           columns={[
             {
               name: trans.__('State'),
@@ -83,6 +93,28 @@ export function Runs({ job }: { job: Job }): ReactElement {
       )}
     </Section>
   );
+}
+
+/** Compares the two runs whose boxes are ticked. */
+function CompareButton({ chosen: [one, other] }: { chosen: Run[] }): ReactElement {
+  const perijove = usePerijove();
+  const { trans } = perijove;
+  return (
+    <button
+      className="pj-Button"
+      disabled={!one || !other}
+      title={one && other ? undefined : trans.__('Tick two runs to see what differs.')}
+      onClick={() => one && other && compareInOrder(perijove, one, other)}
+    >
+      {trans.__('Compare')}
+    </button>
+  );
+}
+
+/** Tick a run or take its tick away; of three the one that was ticked first loses it. */
+function withRun(chosen: Run[], run: Run): Run[] {
+  const others = chosen.filter(({ id }) => id !== run.id);
+  return others.length < chosen.length ? others : [...others, run].slice(-2);
 }
 
 function triggerWord(

@@ -62,6 +62,7 @@ export function RunCells({
                 run.failed_cell !== undefined &&
                 cell.index === run.failed_cell
               }
+              over={ended}
               now={now}
               longest={longest}
             />
@@ -78,12 +79,14 @@ export function RunCells({
 interface IRowProps {
   cell: CellTime;
   failed: boolean;
+  /** Whether the run has ended: what has not begun never will. */
+  over: boolean;
   now: number;
   /** Seconds of the longest cell: the whole width. */
   longest: number;
 }
 
-function CellRow({ cell, failed, now, longest }: IRowProps): ReactElement {
+function CellRow({ cell, failed, over, now, longest }: IRowProps): ReactElement {
   const { trans } = usePerijove();
   const seconds = taken(cell, now);
   const running = seconds !== undefined && !cell.ended_at;
@@ -98,7 +101,9 @@ function CellRow({ cell, failed, now, longest }: IRowProps): ReactElement {
   const words =
     seconds === undefined
       ? expected === undefined
-        ? ''
+        ? over
+          ? trans.__('not run')
+          : ''
         : trans.__('about %1', secondsWords(expected, trans))
       : running && expected !== undefined
         ? trans.__('%1 of about %2', secondsWords(seconds, trans), secondsWords(expected, trans))

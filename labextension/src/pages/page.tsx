@@ -14,6 +14,7 @@ import { SweepPage } from '../jobs/sweepPage';
 import { DeploymentPage } from '../models/page';
 import { SharesPage } from '../shares/page';
 import type { IPageArgs, IPerijove } from '../tokens';
+import { PageContext } from '../ui/context';
 import { PerijoveWidget } from '../ui/widget';
 
 /** The content of a main-area tab: one thing's own page. */
@@ -24,12 +25,24 @@ export class PageWidget extends PerijoveWidget {
   ) {
     super(perijove);
     this.title.icon = perijoveIcon;
-    this.title.label = page.title;
-    this.title.caption = page.title;
+    // A link does not say what the thing is called.
+    this.title.label = this.title.caption = page.title || page.kind;
     this.addClass('pj-PageWidget');
+    this.frame = {
+      page,
+      name: title => {
+        page.title = this.title.label = this.title.caption = title;
+      }
+    };
   }
 
   protected content(): ReactElement {
+    return <PageContext.Provider value={this.frame}>{this.found()}</PageContext.Provider>;
+  }
+
+  private readonly frame: { page: IPageArgs; name: (title: string) => void };
+
+  private found(): ReactElement {
     const { kind, id, title } = this.page;
     switch (kind) {
       case 'backfill':

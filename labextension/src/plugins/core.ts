@@ -1,5 +1,6 @@
 import {
   ILayoutRestorer,
+  IRouter,
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
@@ -12,7 +13,8 @@ import { launchIcon } from '@jupyterlab/ui-components';
 import { createActions, trackingUrl } from '../actions';
 import { createApi } from '../api/requests';
 import { pageKey, PageWidget } from '../pages/page';
-import { CommandIDs, IPerijove, type IPageArgs } from '../tokens';
+import { LINK, linked, withoutLink } from '../links';
+import { CommandIDs, IPerijove, PAGE_KINDS, type IPageArgs } from '../tokens';
 
 /** The client, and the pages of things in the main area. */
 export const core: JupyterFrontEndPlugin<IPerijove> = {
@@ -20,14 +22,22 @@ export const core: JupyterFrontEndPlugin<IPerijove> = {
   description: 'Talks to the Perijove control plane and opens its pages.',
   autoStart: true,
   provides: IPerijove,
-  optional: [INotebookTracker, ITranslator, ICommandPalette, ILayoutRestorer, IRenderMimeRegistry],
+  optional: [
+    INotebookTracker,
+    ITranslator,
+    ICommandPalette,
+    ILayoutRestorer,
+    IRenderMimeRegistry,
+    IRouter
+  ],
   activate: (
     app: JupyterFrontEnd,
     notebooks: INotebookTracker | null,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
-    rendermime: IRenderMimeRegistry | null
+    rendermime: IRenderMimeRegistry | null,
+    router: IRouter | null
   ): IPerijove => {
     const trans = (translator ?? nullTranslator).load('perijove');
     const perijove: IPerijove = {
@@ -37,6 +47,9 @@ export const core: JupyterFrontEndPlugin<IPerijove> = {
       rendermime
     };
     addPages(app, perijove, restorer);
+    if (router) {
+      addLinks(app, perijove, router);
+    }
     app.commands.addCommand(CommandIDs.openTracking, {
       label: trans.__('Open MLflow'),
       caption: trans.__('Open MLflow in a new browser tab'),
@@ -67,22 +80,7 @@ function addPages(
         type: 'object',
         required: ['kind', 'id', 'title'],
         properties: {
-          kind: {
-            enum: [
-              'backfill',
-              'build',
-              'comparison',
-              'dataset',
-              'deployment',
-              'experiment',
-              'image',
-              'job',
-              'job-diff',
-              'run',
-              'shares',
-              'sweep'
-            ]
-          },
+          kind: { enum: [...PAGE_KINDS] },
           id: { type: 'string' },
           title: { type: 'string' }
         }
@@ -109,4 +107,23 @@ function addPages(
     args: ({ content }) => ({ ...content.page }),
     name: ({ content }) => pageKey(content.page)
   });
+}
+
+/** Open the page that the address names, as somebody was sent it, once everything is in place. */
+function addLinks(app: JupyterFrontEnd, { trans }: IPerijove, router: IRouter): void {
+  app.commands.addCommand(CommandIDs.followLink, {
+    label: trans.__('Open the Perijove page that the address names'),
+    describedBy: { args: { type: 'object', properties: { search: { type: 'string' } } } },
+    execute: async args => {
+      const { path, search, hash } = args as unknown as IRouter.ILocation;
+      const page = linked(search ?? '');
+      await app.restored;
+      // Else each reload would open it again.
+      router.navigate(path + withoutLink(search ?? '') + hash, { skipRouting: true });
+      if (page) {
+        await app.commands.execute(CommandIDs.openPage, { ...page, title: '' });
+      }
+    }
+  });
+  router.register({ command: CommandIDs.followLink, pattern: LINK });
 }

@@ -4,7 +4,7 @@ import { useEffect, useState, type KeyboardEvent, type ReactElement, type ReactN
 import type { IPage } from '../api/types';
 import { usePerijove } from './context';
 import type { IPolled } from './polled';
-import { Failure, Skeleton } from './states';
+import { Failure, Lost, Skeleton } from './states';
 
 /** Milliseconds after the last key before a search is sent. */
 const SETTLE = 250;
@@ -115,12 +115,13 @@ export function List<T>({
   empty
 }: IListProps<T>): ReactElement {
   const { trans } = usePerijove();
-  const { data, problem, refresh, stale } = polled;
+  const { data, lost, problem, refresh, stale } = polled;
   if (!data) {
     return problem ? <Failure problem={problem} onRetry={refresh} /> : <Skeleton />;
   }
   return (
     <>
+      {lost && <Lost since={lost} onRetry={refresh} />}
       {problem && <Failure problem={problem} onRetry={refresh} />}
       {data.items.length === 0 ? (
         !problem && empty

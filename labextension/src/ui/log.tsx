@@ -5,24 +5,32 @@ import { usePerijove } from './context';
 import { usePolled } from './polled';
 import { Failure, Skeleton } from './states';
 
-/** Characters of a log that are kept on the page. */
+/** Characters of a log that are kept on the page; more while somebody reads further up. */
 const KEPT = 200_000;
+const KEPT_MEANWHILE = 2_000_000;
+/** Bytes of a piece after which the next one is read at once. */
+const LARGE = 128 * 1024;
+/** Pieces that are read one after the other, at most. */
+const PIECES = 64;
 
 /** The end of a workload's log, which grows while it runs. */
 export function Log({
   question,
-  read
+  read,
+  whole
 }: {
   /** Names the workload, so that another one starts afresh. */
   question: string;
   read: (offset: number) => Promise<LogChunk>;
+  /** The command that prints all of it. */
+  whole?: string;
 }): ReactElement {
   const { trans } = usePerijove();
-  const [text, setText] = useState('');
+  const [{ text, cut }, setText] = useState({ text: '', cut: false });
   const offset = useRef(0);
   const view = useRef<HTMLPreElement>(null);
   const atEnd = useRef(true);
-  const polled = usePolled(question, () => read(offset.current), {
+  const polled = usePolled(question, () => readOn(read, offset.current), {
     interval: 1500,
     isLast: chunk => chunk.ended
   });
@@ -30,7 +38,9 @@ export function Log({
   useEffect(() => {
     if (data && data.offset === offset.current && data.next_offset > data.offset) {
       offset.current = data.next_offset;
-      setText(before => (before + data.text).slice(-KEPT));
+      // Lines that somebody reads stay where they are.
+      const most = atEnd.current ? KEPT : KEPT_MEANWHILE;
+      setText(before => ended(before, data.text, most));
     }
   }, [data]);
   useLayoutEffect(() => {
@@ -44,6 +54,17 @@ export function Log({
   return (
     <>
       {problem && <Failure problem={problem} onRetry={refresh} />}
+      {cut && (
+        <p className="pj-Facts">
+          {trans.__('Only the end is shown here.')}
+          {whole && (
+            <>
+              {' '}
+              {trans.__('All of it:')} <code>{whole}</code>
+            </>
+          )}
+        </p>
+      )}
       <pre
         className="pj-Log"
         ref={view}
@@ -57,4 +78,35 @@ export function Log({
       </pre>
     </>
   );
+}
+
+/** Read a log to its end, or far enough for one time: a long one would else come bit by bit. */
+async function readOn(
+  read: (offset: number) => Promise<LogChunk>,
+  from: number
+): Promise<LogChunk> {
+  let piece = await read(from);
+  let { text } = piece;
+  for (let count = 1; count < PIECES && !piece.ended; count++) {
+    if (piece.next_offset - piece.offset < LARGE) {
+      break;
+    }
+    piece = await read(piece.next_offset);
+    text = (text + piece.text).slice(-KEPT_MEANWHILE);
+  }
+  return { ...piece, text, offset: from };
+}
+
+/** Add to a log and keep its end, from the beginning of a line on where there is one. */
+function ended(
+  before: { text: string; cut: boolean },
+  more: string,
+  most: number
+): { text: string; cut: boolean } {
+  const text = before.text + more;
+  if (text.length <= most) {
+    return { text, cut: before.cut };
+  }
+  const kept = text.slice(-most);
+  return { text: kept.slice(kept.slice(0, 1000).indexOf('\n') + 1), cut: true };
 }

@@ -1,7 +1,11 @@
-import type { ReactElement, ReactNode } from 'react';
+import { linkIcon } from '@jupyterlab/ui-components';
+import { useContext, useEffect, type ReactElement, type ReactNode } from 'react';
 
+import { linkTo } from '../links';
+import { PageContext, usePerijove } from './context';
+import { IconButton } from './iconButton';
 import type { IPolled } from './polled';
-import { Failure, Skeleton } from './states';
+import { Failure, Lost, Skeleton } from './states';
 
 interface IFrameProps {
   kind: string;
@@ -24,6 +28,7 @@ export function PageFrame(props: IFrameProps): ReactElement {
           <div className="pj-Page-title">
             <h1>{props.title}</h1>
             {props.chip}
+            <CopyLink title={props.title} />
           </div>
           <p className="pj-Facts">{props.facts}</p>
         </div>
@@ -31,6 +36,26 @@ export function PageFrame(props: IFrameProps): ReactElement {
       </header>
       {props.children}
     </article>
+  );
+}
+
+/** Copies an address by which colleagues open the page, if they may see it. */
+function CopyLink({ title }: { title: string }): ReactElement | null {
+  const { actions, trans } = usePerijove();
+  const frame = useContext(PageContext);
+  useEffect(() => {
+    if (frame && !frame.page.title) {
+      frame.name(title);
+    }
+  }, [frame, title]);
+  return (
+    frame && (
+      <IconButton
+        icon={linkIcon}
+        label={trans.__('Copy a link to this page')}
+        onClick={() => actions.copy(linkTo(frame.page))}
+      />
+    )
   );
 }
 
@@ -42,7 +67,7 @@ export function Loaded<T>({
   polled: IPolled<T>;
   children: (data: T) => ReactElement;
 }): ReactElement {
-  const { data, problem, refresh } = polled;
+  const { data, lost, problem, refresh } = polled;
   if (data === undefined) {
     return (
       <div className="pj-Page">
@@ -52,6 +77,7 @@ export function Loaded<T>({
   }
   return (
     <>
+      {lost && <Lost since={lost} onRetry={refresh} />}
       {problem && <Failure problem={problem} onRetry={refresh} />}
       {children(data)}
     </>

@@ -8,8 +8,10 @@ import { VisibleContext } from './context';
 export interface IPolled<T> {
   /** The last answer; stays while the next one is on its way or fails. */
   data?: T;
-  /** Why the last try failed. */
+  /** Why the last try failed, unless it is only `lost`. */
   problem?: IProblem;
+  /** When `data` was read, if nobody answers since: it will be read again by itself. */
+  lost?: Date;
   /** Whether `data` answers an earlier question, such as other search words. */
   stale: boolean;
   /** Read again now. */
@@ -18,12 +20,24 @@ export interface IPolled<T> {
 
 /** What is not there will not come back by asking again. */
 const GONE = 404;
+/** Nobody answers: no network, no control plane, or a proxy that says so. */
+const AWAY = [0, 502, 503, 504];
+/** Milliseconds between tries while nobody answers, at most. */
+const PATIENCE = 10_000;
 
 interface IOptions<T> {
-  /** Milliseconds between reads; a failing one waits longer each time, up to a minute. */
+  /** Milliseconds between reads; a failing one waits longer each time. */
   interval?: number;
   /** Whether an answer is the last one, because nothing will change any more. */
   isLast?: (data: T) => boolean;
+}
+
+interface IKnown<T> {
+  question?: string;
+  data?: T;
+  problem?: IProblem;
+  /** When `data` was read. */
+  at?: Date;
 }
 
 /**
@@ -38,7 +52,7 @@ export function usePolled<T>(
   { interval = 5000, isLast }: IOptions<T> = {}
 ): IPolled<T> {
   const visible = useContext(VisibleContext);
-  const [known, setKnown] = useState<{ question?: string; data?: T; problem?: IProblem }>({});
+  const [known, setKnown] = useState<IKnown<T>>({});
   const [asked, setAsked] = useState(0);
   const latest = useRef({ read, isLast });
   useEffect(() => {
@@ -52,12 +66,12 @@ export function usePolled<T>(
     const poll = new Poll({
       name: `perijove:${question}`,
       auto: false,
-      frequency: { interval, backoff: true, max: 60_000 },
+      frequency: { interval, backoff: true, max: Math.max(interval, PATIENCE) },
       factory: async () => {
         try {
           const data = await latest.current.read();
           if (current) {
-            setKnown({ question, data });
+            setKnown({ question, data, at: new Date() });
             if (latest.current.isLast?.(data)) {
               void poll.stop();
             }
@@ -83,9 +97,14 @@ export function usePolled<T>(
     };
   }, [question, visible, interval, asked]);
   const refresh = useCallback(() => setAsked(count => count + 1), []);
+  const lost =
+    known.data !== undefined && known.problem && AWAY.includes(known.problem.status)
+      ? known.at
+      : undefined;
   return {
     data: known.data,
-    problem: known.problem,
+    problem: lost ? undefined : known.problem,
+    lost,
     stale: known.question !== question,
     refresh
   };

@@ -81,3 +81,23 @@ export function Failure({
     </div>
   );
 }
+
+/** Nobody answers: what is shown is old. It lies over the page, of which nothing moves. */
+export function Lost({ since, onRetry }: { since: Date; onRetry: () => void }): ReactElement {
+  const { trans } = usePerijove();
+  return (
+    <div className="pj-Lost">
+      <div className="pj-Lost-words" role="status">
+        <span>
+          {trans.__(
+            'Connection lost. This is how it was at %1; it goes on by itself.',
+            since.toLocaleTimeString()
+          )}
+        </span>
+        <button className="pj-Button pj-mod-small" onClick={onRetry}>
+          {trans.__('Try now')}
+        </button>
+      </div>
+    </div>
+  );
+}
