@@ -213,6 +213,7 @@ def _run(item: dict[str, Any], experiment: str) -> TrackedRun:
         id=info["run_id"],
         name=info.get("run_name") or info["run_id"][:8],
         experiment=experiment,
+        experiment_id=info["experiment_id"],
         user=info.get("user_id") or "",
         state="deleted" if info.get("lifecycle_stage") == "deleted" else info["status"].lower(),
         started_at=_instant(int(info["start_time"])),

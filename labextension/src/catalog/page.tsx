@@ -1,6 +1,7 @@
 import { useMemo, type ReactElement } from 'react';
 
 import type { Column, Dataset, Table } from '../api/types';
+import { RelatedRuns } from '../jobs/relatedRuns';
 import { usePerijove } from '../ui/context';
 import { Loaded, PageFrame, Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
@@ -60,6 +61,7 @@ function Described({ dataset }: { dataset: Dataset }): ReactElement {
       <Section title={trans.__('Read it')}>
         <Snippet code={dataset.snippet} />
       </Section>
+      <RelatedRuns title={trans.__('Read by')} origin={{ dataset: dataset.name }} />
     </PageFrame>
   );
 }

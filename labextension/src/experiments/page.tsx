@@ -2,6 +2,7 @@ import { launchIcon } from '@jupyterlab/ui-components';
 import { useState, type ReactElement } from 'react';
 
 import type { TrackedRun } from '../api/types';
+import { RelatedRuns } from '../jobs/relatedRuns';
 import { Chip } from '../ui/chip';
 import { usePerijove } from '../ui/context';
 import { STEP } from '../ui/list';
@@ -126,6 +127,13 @@ function RunDetail({ experiment, run }: { experiment: string; run?: TrackedRun }
       <Facts facts={Object.entries(run.metrics).map(([name, value]) => [name, metric(value)])} />
       <h3>{trans.__('Parameters')}</h3>
       <Facts facts={Object.entries(run.parameters)} />
+      {run.job_run && (
+        <RelatedRuns
+          key={run.id}
+          title={trans.__("Logged by a job's run")}
+          origin={{ tracked_run: run.id }}
+        />
+      )}
     </Section>
   );
 }

@@ -1,13 +1,24 @@
 import type { IApi } from '../api/requests';
-import type { IPage, Notification, NotificationCreate } from '../api/types';
+import type { Delivery, IPage, Notification, NotificationCreate } from '../api/types';
 
 /** More than a job can have. */
 const ALL = 50;
+/** Of its messages, the newest. */
+const NEWEST = 20;
 
 export function listNotifications(api: IApi, jobId: string): Promise<IPage<Notification>> {
   return api.answer(
     api.client.GET('/jobs/{job_id}/notifications', {
       params: { path: { job_id: jobId }, query: { limit: ALL } }
+    })
+  );
+}
+
+/** Its newest messages, and why any did not arrive; for who may change the job. */
+export function listDeliveries(api: IApi, jobId: string): Promise<IPage<Delivery>> {
+  return api.answer(
+    api.client.GET('/jobs/{job_id}/deliveries', {
+      params: { path: { job_id: jobId }, query: { limit: NEWEST } }
     })
   );
 }

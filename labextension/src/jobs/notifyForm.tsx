@@ -95,7 +95,7 @@ function NotifyFields({ value, onChange, problem }: IFieldsProps<IDraft>): React
         label={webhook ? trans.__('URL') : trans.__('Address')}
         help={
           webhook
-            ? trans.__('https:// and a public host. Only you see it whole; it is kept encrypted.')
+            ? trans.__('https:// and a public host. It is kept encrypted and never shown again.')
             : trans.__('of a domain that an administrator lists')
         }
         placeholder={webhook ? 'https://' : ''}
@@ -130,7 +130,7 @@ function NotifyFields({ value, onChange, problem }: IFieldsProps<IDraft>): React
         <SpanField
           name="late_after_s"
           label={trans.__('Late after')}
-          help={trans.__('from when the run was queued')}
+          help={trans.__('from its slot, or from when the run was queued')}
           problem={problem}
           value={value.late}
           onChange={late => onChange({ late })}

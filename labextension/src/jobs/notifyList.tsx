@@ -10,6 +10,7 @@ import { Failure } from '../ui/states';
 import { DataTable } from '../ui/table';
 import { deleteNotification, listNotifications, tryNotification } from './notifications';
 import { eventWords, notifyOf } from './notifyForm';
+import { Messages } from './notifyMessages';
 
 /** Who is told of a job's runs, and ways to add, try and remove one. */
 export function Notifications({ job, mine }: { job: Job; mine: boolean }): ReactElement {
@@ -106,6 +107,7 @@ export function Notifications({ job, mine }: { job: Job; mine: boolean }): React
           ]}
         />
       )}
+      {mine && !!data?.items.length && <Messages job={job} />}
     </Section>
   );
 }

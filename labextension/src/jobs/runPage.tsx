@@ -19,6 +19,7 @@ import { Attempts } from './runAttempts';
 import { RunCells } from './runCells';
 import { FailureBox } from './runFailure';
 import { RunLineage } from './runLineage';
+import { RunLink } from './runLink';
 import { Output } from './runOutput';
 import { hasEnded, triggerWords } from './runState';
 import { getAttemptLog } from './watching';
@@ -150,6 +151,7 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
             key={shown.attempt}
             question={`run/${run.id}/log/${shown.attempt}`}
             read={offset => getAttemptLog(api, run.id, shown.attempt, offset)}
+            whole={`perijove jobs logs ${run.job} --run ${run.id}`}
           />
         </Section>
       )}
@@ -196,16 +198,4 @@ function factsOf(run: Run, trans: TranslationBundle): Fact[] {
     facts.push([trans.__('After'), <RunLink key={id} id={id} job={name} text={name} />]);
   }
   return facts;
-}
-
-function RunLink({ id, job, text }: { id: string; job: string; text: string }): ReactElement {
-  const { actions, trans } = usePerijove();
-  return (
-    <button
-      className="pj-Link"
-      onClick={() => actions.open({ kind: 'run', id, title: `${job} · ${trans.__('run')}` })}
-    >
-      {text}
-    </button>
-  );
 }

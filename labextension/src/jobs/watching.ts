@@ -3,9 +3,11 @@ import type {
   Attempt,
   CellTimes,
   Comparison,
+  IPage,
   JobVersion,
   Lineage,
   LogChunk,
+  RelatedRun,
   Run,
   RunAgain,
   RunFailure,
@@ -87,6 +89,15 @@ export async function getVersion(api: IApi, run: Run): Promise<JobVersion | unde
     })
   );
   return items.find(({ version }) => version === run.version);
+}
+
+/** The thing at the other end of a run's lineage. */
+export type Origin =
+  { dataset: string } | { tracked_run: string } | { model: string; version: number };
+
+/** The newest runs that read a dataset, logged a run of MLflow or made a model's version. */
+export function listRelated(api: IApi, query: Origin): Promise<IPage<RelatedRun>> {
+  return api.answer(api.client.GET('/lineage', { params: { query: { limit: 20, ...query } } }));
 }
 
 export function getLineage(api: IApi, runId: string): Promise<Lineage> {

@@ -4,6 +4,7 @@ import { useState, type ReactElement } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
 import type { Deployment } from '../api/types';
+import { RelatedRuns } from '../jobs/relatedRuns';
 import { Chip } from '../ui/chip';
 import { usePerijove } from '../ui/context';
 import { IconButton } from '../ui/iconButton';
@@ -111,6 +112,7 @@ function DeploymentDetail({
             <Snippet code={callSnippet(deployment)} />
           </Section>
           <Signature deployment={deployment} />
+          <RelatedRuns title={trans.__("Made by a job's run")} origin={{ model, version }} />
           <Section title={trans.__('Log')}>
             <Log
               question={`deployment/${name}/${version}/log`}

@@ -23,6 +23,7 @@ class TrackedRun(Wire):
     id: str
     name: str
     experiment: str
+    experiment_id: str
     user: str
     state: str
     """MLflow's status in lower case: ``running``, ``finished``, ``failed``, ``killed``; or
