@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from perijove.types.backfills import (
@@ -17,17 +16,16 @@ from perijove.types.backfills import (
 )
 from perijove.types.base import Page, Principal
 from perijove.types.jobs import Follow
-from perijove_hub.access import may_change
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
-from perijove_hub.exceptions import NotFound, Refused
 from perijove_hub.jobs import image, versions, wire
 from perijove_hub.jobs.backfills import ledger, slots
 from perijove_hub.jobs.backfills.plan import plan
 from perijove_hub.jobs.finding import may_run
+from perijove_hub.jobs.many import found, made_once, to_cancel
 from perijove_hub.jobs.service import find
 from perijove_hub.secrets import values as secrets
-from perijove_hub.store import audit, idempotency
+from perijove_hub.store import audit
 from perijove_hub.store.models import (
     BackfillRow,
     BackfillSlotRow,
@@ -72,11 +70,22 @@ class BackfillService:
 
         Raises ``Invalid`` for anything wrong in ``body``, and for an image that does not start.
         """
-        try:
-            return self._create(principal, job_id, body, key=key)
-        except IntegrityError:
-            # The same key at the same moment: now it is there to be found.
-            return self._create(principal, job_id, body, key=key)
+        # Planned before anything is locked: that may take a second.
+        with self._context.database.reading() as session:
+            job = find(session, principal, job_id)
+            may_run(principal, job)
+            version, asked, planned = self._planned(session, job, body)
+        made = made_once(
+            self._context,
+            principal,
+            job_id,
+            body,
+            key=key,
+            make=lambda session, job: _make(
+                session, principal, job, asked, version=version.version, planned=planned
+            ),
+        )
+        return self.get(principal, made)
 
     def list(
         self, principal: Principal, job_id: str, *, cursor: str | None, limit: int
@@ -84,7 +93,7 @@ class BackfillService:
         """List a job's backfills, newest first."""
         with self._context.database.reading() as session:
             job = find(session, principal, job_id)
-            found, following = paginate(
+            page, following = paginate(
                 session,
                 select(BackfillRow).where(BackfillRow.job_id == job.id),
                 by=BackfillRow.created_at,
@@ -93,14 +102,14 @@ class BackfillService:
                 limit=limit,
                 descending=True,
             )
-            counted = ledger.counts(session, [row.id for row in found])
-            items = [ledger.wire(row, job.name, counted[row.id]) for row in found]
+            counted = ledger.counts(session, [row.id for row in page])
+            items = [ledger.wire(row, job.name, counted[row.id]) for row in page]
             return Page[Backfill](items=items, next_cursor=following)
 
     def get(self, principal: Principal, backfill_id: str) -> Backfill:
         """Return one backfill."""
         with self._context.database.reading() as session:
-            return _told(session, *_find(session, principal, backfill_id))
+            return _told(session, *found(session, principal, BackfillRow, backfill_id))
 
     def runs(
         self,
@@ -113,13 +122,13 @@ class BackfillService:
     ) -> Page[BackfillRun]:
         """List a backfill's slots in order of its range."""
         with self._context.database.reading() as session:
-            row, _ = _find(session, principal, backfill_id)
+            row, _ = found(session, principal, BackfillRow, backfill_id)
             rows = select(BackfillSlotRow).where(BackfillSlotRow.backfill_id == row.id)
             if state is not None:
                 joined = rows.join(RunRow, BackfillSlotRow.run_id == RunRow.id, isouter=True)
                 made = (BackfillSlotRow.state == ledger.MADE) & (RunRow.state == state.value)
                 rows = joined.where(made | (BackfillSlotRow.state == state.value))
-            found, following = paginate(
+            page, following = paginate(
                 session,
                 rows,
                 by=BackfillSlotRow.position,
@@ -127,20 +136,16 @@ class BackfillService:
                 cursor=cursor,
                 limit=limit,
             )
-            ids = [slot.run_id for slot in found if slot.run_id is not None]
+            ids = [slot.run_id for slot in page if slot.run_id is not None]
             runs = session.execute(select(RunRow.id, RunRow.state).where(RunRow.id.in_(ids)))
             states = {run.id: run.state for run in runs}
-            items = [ledger.wire_slot(slot, states.get(slot.run_id or "")) for slot in found]
+            items = [ledger.wire_slot(slot, states.get(slot.run_id or "")) for slot in page]
             return Page[BackfillRun](items=items, next_cursor=following)
 
     def cancel(self, principal: Principal, backfill_id: str) -> Backfill:
         """Cancel a backfill and its runs; one that is over stays as it is."""
         with self._context.database.session() as session:
-            row, job = _find(session, principal, backfill_id)
-            if not may_change(principal, job):
-                raise Refused(f"Only {job.owner} may cancel backfills of '{job.name}'.")
-            # The worker makes runs under the same lock.
-            session.refresh(row, with_for_update=True)
+            row, job = to_cancel(session, principal, BackfillRow, backfill_id)
             if row.state == BackfillState.running.value:
                 ledger.cancel(session, row, f"Cancelled by {principal.name}.")
                 audit.record(session, principal, "backfill.cancel", row.id)
@@ -162,49 +167,31 @@ class BackfillService:
             body = body.model_copy(update={"slots": asked})
         return version, body, planned
 
-    def _create(
-        self, principal: Principal, job_id: str, body: BackfillCreate, *, key: str | None
-    ) -> Backfill:
-        # Planned before anything is locked: that may take a second.
-        with self._context.database.reading() as session:
-            job = find(session, principal, job_id)
-            may_run(principal, job)
-            version, asked, planned = self._planned(session, job, body)
-        with self._context.database.session() as session:
-            job = find(session, principal, job_id)
-            may_run(principal, job)
-            done = idempotency.earlier(
-                session, user=principal.name, key=key, body=body, within=job.id
-            )
-            if done is not None:
-                return _told(session, *_find(session, principal, done))
-            waiting = any(slot.state is SlotState.waiting for slot in planned)
-            row = BackfillRow(
-                job_id=job.id,
-                version=version.version,
-                requested_by=principal.name,
-                spec=asked.model_dump(mode="json", exclude={"dry_run"}),
-                total=len(planned),
-            )
-            if not waiting:
-                row.state, row.ended_at = BackfillState.ended.value, utcnow()
-                row.reason = "The job has run for each slot before."
-            session.add(row)
-            session.flush()
-            session.execute(insert(BackfillSlotRow), [_values(row, slot) for slot in planned])
-            audit.record(
-                session, principal, "backfill.create", row.id, job=job.id, slots=len(planned)
-            )
-            idempotency.remember(
-                session,
-                user=principal.name,
-                key=key,
-                body=body,
-                object_id=row.id,
-                within=job.id,
-            )
-            session.flush()
-            return _told(session, row, job)
+
+def _make(
+    session: Session,
+    principal: Principal,
+    job: JobRow,
+    asked: BackfillCreate,
+    *,
+    version: int,
+    planned: Sequence[BackfillRun],
+) -> BackfillRow:
+    row = BackfillRow(
+        job_id=job.id,
+        version=version,
+        requested_by=principal.name,
+        spec=asked.model_dump(mode="json", exclude={"dry_run"}),
+        total=len(planned),
+    )
+    if not any(slot.state is SlotState.waiting for slot in planned):
+        row.state, row.ended_at = BackfillState.ended.value, utcnow()
+        row.reason = "The job has run for each slot before."
+    session.add(row)
+    session.flush()
+    session.execute(insert(BackfillSlotRow), [_values(row, slot) for slot in planned])
+    audit.record(session, principal, "backfill.create", row.id, job=job.id, slots=len(planned))
+    return row
 
 
 def _values(row: BackfillRow, slot: BackfillRun) -> dict[str, object]:
@@ -218,18 +205,6 @@ def _values(row: BackfillRow, slot: BackfillRun) -> dict[str, object]:
         "earlier_run_id": slot.earlier_run_id,
         "earlier_state": slot.earlier_state.value if slot.earlier_state else None,
     }
-
-
-def _find(session: Session, principal: Principal, backfill_id: str) -> tuple[BackfillRow, JobRow]:
-    """Return a backfill of a job the caller may see; raises ``NotFound``."""
-    row = session.get(BackfillRow, backfill_id)
-    nothing = NotFound("There is no such backfill.", fix="List the backfills of the job.")
-    if row is None:
-        raise nothing
-    try:
-        return row, find(session, principal, row.job_id)
-    except NotFound:
-        raise nothing from None
 
 
 def _told(session: Session, row: BackfillRow, job: JobRow) -> Backfill:
