@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from perijove_hub.engine import Names
 from perijove_hub.engine.sandbox import HOME
 from perijove_hub.pool import mounting
 from perijove_hub.pool.claiming import slots_of
+from perijove_hub.pool.duty import PoolDuty
 from perijove_hub.store.models import WarmRow
 from tests.fixtures.processes import wait_until
 from tests.fixtures.product import Product
@@ -261,3 +263,33 @@ def test_what_a_killed_worker_left_is_cleared_away(pool: Pool) -> None:
     left = slots.make()
     wait_until(lambda: left not in slots.names(), what="the slot's end")
     pool.full()
+
+
+def test_what_waits_is_removed_where_another_worker_leads_and_users_keep_theirs(
+    image: str, context: Context
+) -> None:
+    names, slots, engine = Names.of(context.data.root), slots_of(context), docker.from_env()
+    (context.data.root / "slots").mkdir()
+    waiting, users = slots.make(), slots.make()
+    containers = [
+        engine.containers.create(
+            image, ["sleep", "60"], name=name, labels={**names.labels, "perijove.slot": slot}
+        )
+        for slot, name in (
+            (waiting, names.container("pool", waiting)),
+            # Its claim has renamed it.
+            (users, names.container("w", "ada", "")),
+        )
+    ]
+    try:
+        # Whoever leads has other rows by now, which stay as they are.
+        PoolDuty(context).abandon()
+        with pytest.raises(docker.errors.NotFound):
+            engine.containers.get(containers[0].id)
+        assert engine.containers.get(containers[1].id).id
+        assert slots.names() == {users}
+    finally:
+        for container in containers:
+            with contextlib.suppress(docker.errors.NotFound):
+                engine.api.remove_container(container.id, force=True)
+        engine.close()
