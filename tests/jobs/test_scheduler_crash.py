@@ -150,10 +150,13 @@ def test_a_scheduler_killed_at_any_point_neither_loses_nor_doubles_a_slot(
 
 
 class Proxy:
-    """A way to PostgreSQL that is cut at a COMMIT: before it arrives, or before its answer."""
+    """A way to PostgreSQL that is cut at a COMMIT: before it arrives, or before its answer.
 
-    def __init__(self, port: int, *, forward: bool) -> None:
-        self._target, self._forward = port, forward
+    Once it is armed, ``skip`` of them pass first.
+    """
+
+    def __init__(self, port: int, *, forward: bool, skip: int = 0) -> None:
+        self._target, self._forward, self._skip = port, forward, skip
         self.armed = threading.Event()
         self.cut = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -186,7 +189,9 @@ class Proxy:
                     # The answer to the COMMIT: it is done, and nobody will hear of it.
                     content = b""
                 commits = asking and b"COMMIT" in content and self.armed.is_set()
-                if commits:
+                if commits and self._skip:
+                    self._skip -= 1
+                elif commits:
                     self.armed.clear()
                     self.cut.set()
                     silent.set()
