@@ -353,9 +353,12 @@ def test_a_backfill_is_tried_made_shown_and_cancelled(
         code("print('day', day)"),
     )
     jobs.create(content, "daily")
-    line = ["--start", "2026-01-01", "--end", "2026-01-03", "--every", "day", "--bind", "day=date"]
+    line = ["--start", "2026-01-01", "--end", "2026-01-03", "--every", "day"]
+    line += ["--timezone", "Asia/Tokyo"]
     shown = perijove("jobs", "backfill", "daily", *line, "--dry-run")
-    assert "2026-01-02" in shown
+    assert "slot (Asia/Tokyo)" in shown and "2026-01-02 00:00" in shown
+    assert "Every run has the same parameters" in shown
+    line += ["--bind", "day=date"]
     assert jobs.backfills("daily") == []
     plan = json.loads(perijove("jobs", "backfill", "daily", *line, "--dry-run", "--json"))["plan"]
     assert [one["parameters"] for one in plan] == [

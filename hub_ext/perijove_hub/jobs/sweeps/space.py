@@ -129,7 +129,7 @@ def _check_ends(field: str, dimension: Dimension) -> None:
         given = getattr(dimension, end)
         if given is None or not math.isfinite(given):
             raise Invalid(
-                f"A {dimension.kind.value} goes from 'low' to 'high', and '{end}' is {given}.",
+                f"Kind '{dimension.kind.value}' goes from 'low' to 'high', and '{end}' is {given}.",
                 field=f"{field}.{end}",
                 fix="Give a number.",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, tzinfo
 from typing import Any
 
 from perijove import jobs
@@ -136,10 +137,11 @@ def sweeps(line: str) -> Listing:
 
 
 def slots_table(backfill: Backfill, slots: Sequence[BackfillRun]) -> Listing:
-    """Make the table of a backfill's slots."""
+    """Make the table of a backfill's slots, as clocks in its time zone show them."""
+    zone, known = _zone(backfill)
     rows = [
         [
-            f"{one.slot:%Y-%m-%d %H:%M}" if one.slot else one.position,
+            f"{one.slot.astimezone(zone):%Y-%m-%d %H:%M}" if one.slot else one.position,
             Chip(one.state.value),
             pairs(one.parameters),
             one.run_id or "",
@@ -147,8 +149,16 @@ def slots_table(backfill: Backfill, slots: Sequence[BackfillRun]) -> Listing:
         ]
         for one in slots
     ]
-    columns = ["slot (UTC)", "state", "parameters", "run", "before"]
+    columns = [
+        f"slot ({known})" if backfill.slots else "value",
+        "state",
+        "parameters",
+        "run",
+        "before",
+    ]
     said = backfill_progress(backfill)
+    if backfill.slots and not backfill.bind:
+        said += ". Every run has the same parameters: --bind NAME=date gives one the slot."
     return Listing(columns, rows, caption=said, empty=said)
 
 
@@ -213,6 +223,18 @@ def sweeps_table(found: Sequence[Sweep]) -> Listing:
     ]
     columns = ["sweep", "state", "method", "goal", "trials", "of them", "best", "why"]
     return Listing(columns, rows, empty="No sweeps yet: %job sweep NAME --space --metric")
+
+
+def _zone(backfill: Backfill) -> tuple[tzinfo, str]:
+    # Imported here: no other command needs it, and it is slow.
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    name = (backfill.slots.timezone if backfill.slots else None) or "UTC"
+    try:
+        return ZoneInfo(name), name
+    except ZoneInfoNotFoundError:
+        # A small image may have no time zones.
+        return UTC, "UTC"
 
 
 def _over(one: Backfill) -> str:
