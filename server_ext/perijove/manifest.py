@@ -99,7 +99,7 @@ class _Search:
     def run(self, notebook: dict[str, Any]) -> list[Candidate]:
         cells = notebook.get("cells")
         for number, cell in enumerate(cells if isinstance(cells, list) else [], 1):
-            if isinstance(cell, dict) and cell.get("cell_type") == "code":
+            if isinstance(cell, dict) and cell.get("cell_type") == "code" and not _skipped(cell):
                 self._code(_source(cell), f"cell {number}")
         # It grows while it is walked: modules import modules.
         for module in self._modules:
@@ -267,6 +267,13 @@ def _content(root: Path, relative: str, most: int) -> bytes:
             "and read large ones from the catalog or a shared folder.",
         )
     return content
+
+
+def _skipped(cell: dict[str, Any]) -> bool:
+    """Whether a run passes over the cell."""
+    metadata = cell.get("metadata")
+    tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    return isinstance(tags, list) and "skip-execution" in tags
 
 
 def _source(cell: dict[str, Any]) -> str:

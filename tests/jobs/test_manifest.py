@@ -84,6 +84,14 @@ def test_what_is_proposed_says_its_size_and_why(folder: Path) -> None:
     assert (found.path, found.bytes, found.why) == ("points.csv", 2, "named in cell 2")
 
 
+def test_cells_that_no_run_executes_name_nothing(folder: Path) -> None:
+    # Such as one that promotes the notebook itself, which is another one after each save.
+    skipped = code("'points.csv', 'helpers.py'", tags=["skip-execution"])
+    odd = [code("'data/a.csv'") | {"metadata": one} for one in (None, {"tags": "skip-execution"})]
+    found = propose(notebook(skipped, *odd), folder)
+    assert [one.path for one in found] == ["data/a.csv"]
+
+
 def test_modules_are_followed(folder: Path) -> None:
     (folder / "helpers.py").write_text("from package import inner", encoding="utf-8")
     (folder / "package/inner.py").write_text(
