@@ -43,15 +43,17 @@ def prepare():
     # Where Python says why it crashed: not into a pipe that ends with it.
     faulthandler.enable(getattr(sys.stderr, "_original_stdstream_copy", sys.__stderr__))
 
-    # It ends when its children have. One that nobody waited for has, too, and it would wait half
-    # a minute for it.
+    # It ends when its children have, which takes half a minute with one that nobody waited for,
+    # and half of that with the trackers of joblib and multiprocessing: they hear no SIGTERM, and
+    # end when the kernel does.
     import psutil
 
     children = kernel._process_children
 
     def runs(child):
         try:
-            return child.status() != psutil.STATUS_ZOMBIE
+            dead = child.status() == psutil.STATUS_ZOMBIE
+            return not dead and "resource_tracker" not in " ".join(child.cmdline())
         except psutil.Error:
             return False
 
