@@ -9,7 +9,7 @@ import pytest
 from perijove.types.base import Visibility
 from perijove.types.jobs import AfterRule, Job, JobUpdate, Overlap, Policy, Resources, Schedule
 from perijove_hub.exceptions import Conflict, Invalid
-from tests.jobs.conftest import ADA, BOB, GRACE, Platform
+from tests.jobs.conftest import ADA, BOB, Platform
 
 
 def changed(platform: Platform, job: Job, **fields: object) -> Job:
@@ -98,4 +98,7 @@ def test_the_jobs_it_follows_are_told_by_name_to_who_may_see_them(platform: Plat
     seen = platform.jobs.get(BOB, job.id).schedule
     assert seen and seen.after_names == {clean.id: "clean"}
     assert set(seen.after) == {load.id, clean.id}
-    assert platform.jobs.get(GRACE, job.id).schedule == seen
+    platform.jobs.delete(ADA, load.id)
+    job = platform.jobs.get(ADA, job.id)
+    assert job.schedule and job.schedule.paused
+    assert job.schedule.after_names == {load.id: "load (deleted)", clean.id: "clean"}

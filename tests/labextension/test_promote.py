@@ -218,6 +218,39 @@ def test_two_versions_are_compared_and_one_is_approved(page: Page, ada: httpx.Cl
     screenshot(page, "promote-3-diff")
 
 
+def test_an_approval_is_withdrawn(page: Page, ada: httpx.Client) -> None:
+    page.locator(".lm-TabBar-tab[title^='cities']").first.click()
+    article = page.get_by_role("article", name="cities", exact=True)
+    article.get_by_role("button", name="Withdraw the approval of version 2…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Withdraw").click()
+    expect(article.get_by_role("button", name="Approve version 2")).to_be_visible()
+    versions = ada.get(f"/jobs/{job(ada, 'cities')['id']}/versions").json()["items"]
+    assert [one["approved_by"] for one in versions] == [None, None]
+
+
+def test_a_circle_is_refused_at_its_field_and_another_persons_change_is_kept(
+    page: Page, ada: httpx.Client
+) -> None:
+    cities = job(ada, "cities")
+    body = {"name": "report", "notebook": notebook(), "schedule": {"after": [cities["id"]]}}
+    assert ada.post("/jobs", json=body).status_code == 201
+    article = page.get_by_role("article", name="cities", exact=True)
+    article.get_by_role("button", name="Edit schedule and limits…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Schedule").select_option("after")
+    form.get_by_label("report").check()
+    form.get_by_role("button", name="Save", exact=True).click()
+    expect(wrong(form, "schedule.after")).to_contain_text("cities → report → cities")
+    form.get_by_label("Schedule").select_option("0 6 * * *")
+    change = {"policy": {"priority": 7}, "resources": {"memory_mb": 700}}
+    assert ada.patch(f"/jobs/{cities['id']}", json=change).status_code == 200
+    form.get_by_role("button", name="Save", exact=True).click()
+    expect(form).to_have_count(0)
+    found = job(ada, "cities")
+    assert found["schedule"]["cron"] == "0 6 * * *"
+    assert (found["policy"]["priority"], found["resources"]["memory_mb"]) == (7, 700)
+
+
 def test_an_open_notebook_is_promoted_as_it_is_and_run_and_a_stray_click_loses_nothing(
     page: Page, ada: httpx.Client
 ) -> None:
@@ -240,3 +273,18 @@ def test_an_open_notebook_is_promoted_as_it_is_and_run_and_a_stray_click_loses_n
     found = job(ada, "cities")
     assert found["latest"]["version"] == found["last_run"]["version"] == 3
     assert found["last_run"]["parameters"] == {"cities": 7}
+
+
+def test_a_deleted_job_is_gone_with_its_runs_and_what_follows_it_is_paused(
+    page: Page, ada: httpx.Client
+) -> None:
+    run = job(ada, "cities")["last_run"]
+    article = page.get_by_role("article", name="cities", exact=True)
+    article.get_by_role("button", name="Delete…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("cities is deleted")).to_be_visible()
+    assert ada.get("/jobs", params={"name": "cities"}).json()["items"] == []
+    assert ada.get(f"/runs/{run['id']}").status_code == 404
+    follower = job(ada, "report")["schedule"]
+    assert follower["paused"]
+    assert list(follower["after_names"].values()) == ["cities (deleted)"]

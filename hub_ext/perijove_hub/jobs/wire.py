@@ -263,12 +263,15 @@ def _schedules(session: Session, ids: Sequence[str], reader: Principal) -> dict[
     for row in session.scalars(following.order_by(UpstreamRow.upstream_id)):
         upstream.setdefault(row.job_id, []).append(row.upstream_id)
     followed = {one for some in upstream.values() for one in some}
-    seen = select(JobRow.id, JobRow.name).where(
-        JobRow.id.in_(followed), JobRow.deleted_at.is_(None), visible(reader, JobRow)
-    )
-    names = {one.id: one.name for one in session.execute(seen)} if followed else {}
+    seen = select(JobRow).where(JobRow.id.in_(followed), visible(reader, JobRow))
+    names = {one.id: _called(one) for one in session.scalars(seen)} if followed else {}
     found = session.scalars(select(ScheduleRow).where(ScheduleRow.job_id.in_(ids)))
     return {row.job_id: schedule(row, upstream.get(row.job_id, []), names) for row in found}
+
+
+def _called(job: JobRow) -> str:
+    # A deleted one has its id behind its name.
+    return job.name if job.deleted_at is None else f"{job.name.partition('~')[0]} (deleted)"
 
 
 def _latest_versions(session: Session, ids: Sequence[str]) -> Sequence[JobVersionRow]:

@@ -64,7 +64,7 @@ interface IDetailProps {
 }
 
 function JobDetail({ job, caller, onChange, onDelete }: IDetailProps): ReactElement {
-  const { trans } = usePerijove();
+  const { api, trans } = usePerijove();
   const [refusal, setRefusal] = useState<IProblem>();
   const act = (change: Promise<unknown>): void => {
     setRefusal(undefined);
@@ -85,7 +85,19 @@ function JobDetail({ job, caller, onChange, onDelete }: IDetailProps): ReactElem
       facts={[job.owner, sharedWith(job, trans), trans.__('version %1', job.latest.version)].join(
         ' · '
       )}
-      actions={mine && <Actions job={job} act={act} onDelete={onDelete} />}
+      actions={
+        <>
+          <a
+            className="pj-Button"
+            download={`${job.name}_dag.py`}
+            href={api.url('jobs', job.id, 'export')}
+            title={trans.__('Version %1 as a DAG of Airflow', job.latest.version)}
+          >
+            {trans.__('Export')}
+          </a>
+          {mine && <Actions job={job} act={act} onDelete={onDelete} />}
+        </>
+      }
     >
       {refusal && <Failure problem={refusal} />}
       <Overview job={job} />
@@ -119,7 +131,9 @@ function Actions({
   const remove = async (): Promise<void> => {
     const { button } = await showDialog({
       title: trans.__('Delete %1?', job.name),
-      body: trans.__('Its schedule ends and its active runs are cancelled.'),
+      body: trans.__(
+        'Its schedule ends, its active runs are cancelled, and jobs that run after it are paused.'
+      ),
       buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Delete') })]
     });
     if (button.accept) {
