@@ -77,31 +77,41 @@ def numbers(field: str, size: int) -> set[int]:
 
 
 class Walk:
-    """Every minute about a clock change: the instant, and which minutes of a day clocks show."""
+    """Every minute about a clock change: the instant, and which minutes clocks show."""
 
     def __init__(self, first: datetime, last: datetime, zone: ZoneInfo) -> None:
-        self.shown: list[tuple[datetime, int]] = []
-        self.passed: list[tuple[datetime, Sequence[int]]] = []
+        self.shown: list[tuple[datetime, datetime]] = []
+        self.passed: list[tuple[datetime, Sequence[datetime]]] = []
         """Those shown or passed over for the first time."""
         at = first
         newest = first.astimezone(zone).replace(tzinfo=None)
         while at <= last:
             local = at.astimezone(zone).replace(tzinfo=None)
-            minute = local.hour * 60 + local.minute
-            self.shown.append((at, minute))
+            self.shown.append((at, local))
             if local > newest:
                 skipped = (local - newest) // MINUTE
-                self.passed.append((at, [(minute - back) % 1440 for back in range(skipped)]))
+                self.passed.append((at, [local - back * MINUTE for back in range(skipped)]))
                 newest = local
             at += MINUTE
 
     def due(self, cron: str) -> list[datetime]:
         """Look at every minute: the oracle."""
-        minutes, hours, *_ = cron.split()
-        fitting = {h * 60 + m for h in numbers(hours, 24) for m in numbers(minutes, 60)}
+        minutes, hours, days, _, weekdays = cron.split()
+        times = {(h, m) for h in numbers(hours, 24) for m in numbers(minutes, 60)}
+
+        def fits(local: datetime) -> bool:
+            if (local.hour, local.minute) not in times:
+                return False
+            fitting = (
+                local.day in numbers(days, 32),
+                local.isoweekday() % 7 in numbers(weekdays, 7),
+            )
+            # One of them is enough where both are given.
+            return all(fitting) if "*" in (days, weekdays) else any(fitting)
+
         if minutes.startswith("*") or hours.startswith("*"):
-            return [at for at, minute in self.shown if minute in fitting]
-        return [at for at, new in self.passed if not fitting.isdisjoint(new)]
+            return [at for at, local in self.shown if fits(local)]
+        return [at for at, new in self.passed if any(map(fits, new))]
 
 
 def crons(local: datetime, chance: random.Random) -> list[str]:
@@ -109,11 +119,20 @@ def crons(local: datetime, chance: random.Random) -> list[str]:
     minute = chance.choice([0, 1, 15, 29, 30, 59])
     hour = (local.hour + chance.choice([-2, -1, 0, 1])) % 24
     low, high = sorted((hour, local.hour))
+    weekday = local.isoweekday() % 7
     return [
         f"{minute} {hour} * * *",
         chance.choice([f"{minute},{59 - minute} {low}-{high} * * *", f"0-50/25 {hour} * * *"]),
         chance.choice([f"{minute} * * * *", "*/15 * * * *", f"{minute} */2 * * *"]),
         f"*/20 {hour} * * *",
+        chance.choice(
+            [
+                f"{minute} {hour} * * {weekday}",
+                f"{minute} {hour} {local.day} * {(weekday + 3) % 7}",
+                f"{minute} {hour} {local.day} * *",
+                f"*/30 {hour} * * {weekday}",
+            ]
+        ),
     ]
 
 
