@@ -35,7 +35,7 @@ from perijove_hub.jobs.sweeps.service import SweepService
 from perijove_hub.store.models import RunRow, SweepRow, TrialRow, utcnow
 from tests.jobs.conftest import ADA, BOB, GRACE, Platform
 from tests.jobs.notebooks import code, notebook
-from tests.jobs.test_backfills import WORKER, on
+from tests.jobs.test_backfills_crash import WORKER, on
 
 FIT = notebook(
     code(

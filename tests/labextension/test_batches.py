@@ -88,7 +88,7 @@ def test_a_backfill_is_planned_before_it_starts_and_shows_every_slot(page: Page,
     expect(article(page)).to_contain_text("backfill")
     page.locator(".lm-DockPanel-tabBar").get_by_text("fits · backfill").click()
     shown.get_by_role("button", name="Run the rest").click()
-    expect(grid.get_by_role("img", name="to run (before: failed)")).to_have_count(1)
+    expect(grid.get_by_role("button", name="to run (before: failed)")).to_have_count(1)
     with api.context.database.reading() as session:
         asked = session.scalars(select(BackfillRow.spec).order_by(BackfillRow.created_at)).all()
     assert asked[1] == {**asked[0], "reprocess": "failed"}
