@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from perijove.types.jobs import CatchUp, Overlap, Resources, RunState, Schedule
 from perijove_hub.context import Context
@@ -154,6 +156,10 @@ def test_no_worker_takes_from_another_when_the_databases_clock_is_set_but_from_a
     def set_while_the_first_is_held_up(off: timedelta) -> None:
         # Not for as long as its lease lasts, but the other one renews by the new clock before it.
         os.kill(first, signal.SIGSTOP)
+        while _in_the_middle(site):
+            # It would hold up the other one as well, by what it has locked.
+            os.kill(first, signal.SIGCONT)
+            os.kill(first, signal.SIGSTOP)
         clock.set(off)
         wait_until(lambda: _lives(site, "b"), seconds=90)
         assert not _lives(site, "a")
@@ -189,6 +195,19 @@ def test_no_worker_takes_from_another_when_the_databases_clock_is_set_but_from_a
 def _now(site: Site) -> datetime:
     with site.any.context.database.reading() as session:
         return database_now(session)
+
+
+def _in_the_middle(site: Site) -> bool:
+    """Whether somebody does not go on in a transaction."""
+
+    def begun() -> set[Any]:
+        rows = "SELECT pid, xact_start FROM pg_stat_activity WHERE state = 'idle in transaction'"
+        with site.any.context.database.reading() as session:
+            return {tuple(row) for row in session.execute(text(rows))}
+
+    first = begun()
+    threading.Event().wait(0.1)
+    return bool(first & begun())
 
 
 def _lives(site: Site, name: str) -> bool:
