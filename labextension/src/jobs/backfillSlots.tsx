@@ -55,7 +55,7 @@ export function Slots({ backfill }: { backfill: Backfill }): ReactElement {
       title={trans.__('Slots')}
       actions={
         backfill.total > SLOTS && (
-          <>
+          <span className="pj-Section-actions">
             <span className="pj-Facts">
               {trans.__(
                 '%1–%2 of %3',
@@ -78,7 +78,7 @@ export function Slots({ backfill }: { backfill: Backfill }): ReactElement {
             >
               {trans.__('Later')}
             </button>
-          </>
+          </span>
         )
       }
     >
