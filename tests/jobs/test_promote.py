@@ -52,6 +52,22 @@ def test_a_first_promotion_makes_a_job_with_its_parameters(platform: Platform) -
     assert job.last_run is None
 
 
+def test_what_a_kernel_writes_into_a_notebook_as_it_starts_makes_no_new_version(
+    platform: Platform,
+) -> None:
+    # As a program wrote it, and as JupyterLab has it once it was opened.
+    made = {**TUTORIAL, "metadata": {"kernelspec": {"name": "python3", "display_name": "P"}}}
+    spec = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    info = {"name": "python", "version": "3.11.7", "codemirror_mode": {"name": "ipython"}}
+    opened = {**TUTORIAL, "metadata": {"kernelspec": spec, "language_info": info}}
+    assert platform.promote(made).latest.version == platform.promote(opened).latest.version == 1
+    other = {"kernelspec": {**spec, "name": "ir", "language": "R"}, "language_info": {"name": "R"}}
+    job = platform.promote({**TUTORIAL, "metadata": other})
+    assert job.latest.version == 2
+    kept = json.loads(platform.context.blobs.get(job.latest.notebook_sha256))
+    assert kept["metadata"]["kernelspec"] == {"name": "ir", "display_name": "ir", "language": "R"}
+
+
 def test_the_same_notebook_makes_no_new_version_however_often_it_ran(platform: Platform) -> None:
     first = platform.promote()
     again = platform.promote(executed(TUTORIAL))

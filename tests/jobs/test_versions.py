@@ -182,7 +182,7 @@ def test_a_diff_tells_parameters_cells_files_and_image(platform: Platform) -> No
     changed = notebook(
         code("C: float = 0.7  # strength\nrows = 5", tags=["parameters"]), code("print('C =', C)")
     )
-    changed["metadata"]["kernelspec"]["display_name"] = "Another"
+    changed["metadata"]["title"] = "Another"
     platform.promote(
         changed,
         image="geo@1",

@@ -70,12 +70,25 @@ def read_parameters(notebook: dict[str, Any]) -> Inspection:
 
 
 def _stripped(notebook: dict[str, Any]) -> dict[str, Any]:
-    metadata = notebook.get("metadata")
+    metadata = _settled(notebook.get("metadata"))
     cells = [_stripped_cell(cell) for cell in notebook["cells"]]
     minor = notebook.get("nbformat_minor")
     if isinstance(minor, int) and minor >= 5:
         _identify(cells)
     return {**notebook, "metadata": _without(metadata, _FLEETING_NOTEBOOK), "cells": cells}
+
+
+def _settled(metadata: Any) -> Any:
+    """Leave of the kernel only what runs need: each start of one writes its words and version."""
+    spec = metadata.get("kernelspec") if isinstance(metadata, dict) else None
+    if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
+        return metadata
+    info = metadata.get("language_info")
+    language = spec.get("language") or (info.get("name") if isinstance(info, dict) else None)
+    kept = {"name": spec["name"], "display_name": spec["name"]}
+    if isinstance(language, str) and language.lower() not in ("", "python"):
+        kept["language"] = language
+    return {**_without(metadata, ("language_info",)), "kernelspec": kept}
 
 
 def _stripped_cell(cell: dict[str, Any]) -> dict[str, Any]:
