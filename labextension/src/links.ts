@@ -35,3 +35,12 @@ export function withoutLink(search: string): string {
   query.delete(NAME);
   return query.size ? `?${query.toString()}` : '';
 }
+
+/**
+ * Whether JupyterLab empties a workspace first, as it does for a second window; then it comes back
+ * with the rest of the query.
+ */
+export function isResetting(search: string): boolean {
+  const query = new URLSearchParams(search);
+  return query.has('reset') || query.has('clone');
+}

@@ -13,7 +13,7 @@ import { launchIcon } from '@jupyterlab/ui-components';
 import { createActions, trackingUrl } from '../actions';
 import { createApi } from '../api/requests';
 import { pageKey, PageWidget } from '../pages/page';
-import { LINK, linked, withoutLink } from '../links';
+import { isResetting, LINK, linked, withoutLink } from '../links';
 import { CommandIDs, IPerijove, PAGE_KINDS, type IPageArgs } from '../tokens';
 
 /** The client, and the pages of things in the main area. */
@@ -117,6 +117,9 @@ function addLinks(app: JupyterFrontEnd, { trans }: IPerijove, router: IRouter): 
     execute: async args => {
       const { path, search, hash } = args as unknown as IRouter.ILocation;
       const page = linked(search ?? '');
+      if (isResetting(search ?? '')) {
+        return;
+      }
       await app.restored;
       // Else each reload would open it again.
       router.navigate(path + withoutLink(search ?? '') + hash, { skipRouting: true });
