@@ -259,8 +259,8 @@ def test_a_run_that_may_have_been_taken_over_meanwhile_is_not_started(
     monkeypatch.setattr("perijove_hub.jobs.workload.describe", described(DONE))
     real, lease = starting.ready, platform.duty.lease
 
-    def slow(*given: Any) -> starting.Ready:
-        found = real(*given)
+    def slow(*given: Any, **more: Any) -> starting.Ready:
+        found = real(*given, **more)
         # As if the whole process had been stopped for longer than a lease lasts.
         lease._until = lease._renew_at = 0.0
         assert lease.keep()
