@@ -259,6 +259,10 @@ def test_runs_are_done_again_compared_and_leave_files(
     assert Path("there/sub/c.txt").read_text() == "1.0"
     with pytest.raises(PerijoveError, match="is there already"):
         perijove("jobs", "artifacts", "files", "--download", "there")
+    perijove("jobs", "artifacts", "files", "--notebook", "out.ipynb")
+    assert "C = 4.0" in Path("out.ipynb").read_text()
+    with pytest.raises(PerijoveError, match="is there already"):
+        shell.run_line_magic("job", "artifacts files --notebook out.ipynb")
     shown = perijove("jobs", "compare", first.id, second.id)
     assert "- C: 1.0" in shown
     assert "C = 4.0" in shown

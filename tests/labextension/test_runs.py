@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,12 +12,22 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from sqlalchemy import select
 
+from perijove_hub.jobs import lineage
 from perijove_hub.jobs.duty import JobDuty
 from perijove_hub.jobs.retention import let_go
 from perijove_hub.launch.local import LocalLauncher
-from perijove_hub.settings import NotificationSettings
-from perijove_hub.store.models import RunRow, utcnow
+from perijove_hub.settings import NotificationSettings, SourceSettings
+from perijove_hub.store.models import (
+    DatasetRow,
+    DeliveryRow,
+    NotificationRow,
+    RunRow,
+    SourceRow,
+    UpstreamRow,
+    utcnow,
+)
 from tests.fixtures.api import Api
 from tests.fixtures.browser import PATIENCE, chromium, open_panel, run_command, screenshot
 from tests.fixtures.hub import Hub
@@ -181,6 +192,21 @@ def test_a_running_run_shows_its_cells_and_its_output_so_far(
     screenshot(page, "runs-2-running")
 
 
+def test_a_lost_connection_comes_back_by_itself_and_moves_nothing(page: Page) -> None:
+    run = article(page)
+    log = run.get_by_role("region", name="Log")
+    before = log.bounding_box()
+    page.route("**/perijove/api/**", lambda route: route.abort())
+    lost = page.get_by_role("status").filter(has_text="Connection lost")
+    expect(lost.first).to_be_visible()
+    expect(run.get_by_role("alert")).to_have_count(0)
+    assert log.bounding_box() == before
+    screenshot(page, "runs-2-lost")
+    page.unroute("**/perijove/api/**")
+    expect(lost).to_have_count(0)
+    assert log.bounding_box() == before
+
+
 def test_an_ended_run_shows_its_metrics_and_files(page: Page, gate: Path) -> None:
     gate.touch()
     run = article(page)
@@ -233,6 +259,45 @@ def test_two_runs_are_compared(page: Page) -> None:
     screenshot(page, "runs-5-compared")
 
 
+def test_two_runs_are_chosen_in_the_list_by_mouse_or_keys(page: Page) -> None:
+    page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab").get_by_text("model", exact=True).click()
+    runs = article(page).get_by_role("table", name="Runs of model")
+    compare = article(page).get_by_role("button", name="Compare", exact=True)
+    boxes = runs.get_by_role("checkbox")
+    boxes.nth(3).click()
+    expect(compare).to_be_disabled()
+    row = runs.get_by_role("row").nth(2)
+    row.focus()
+    expect(row).to_be_focused()
+    row.press("Space")
+    expect(boxes.nth(1)).to_be_checked()
+    boxes.nth(0).press("Space")
+    # The one that was ticked first is no longer.
+    for number, ticked in enumerate([True, True, False, False]):
+        expect(boxes.nth(number)).to_be_checked(checked=ticked)
+    compare.press("Enter")
+    values = article(page).get_by_role("table", name="Values of both runs")
+    expect(values.get_by_role("row", name="C 2 -1 differs", exact=True)).to_be_visible()
+
+
+def test_a_page_opens_by_its_link(page: Page) -> None:
+    open_panel(page, "Jobs")
+    page.get_by_role("list", name="Jobs").get_by_text("model").click()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    article(page).get_by_role("button", name="Copy a link to this page").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert "/lab?perijove=job%3A" in link
+    other = page.context.new_page()
+    other.goto(f"{link}&token={LAB_TOKEN}")
+    expect(article(other).get_by_role("table", name="Runs of model")).to_be_visible()
+    # A link says which thing it is, not what that is called.
+    tab = other.locator(".lm-DockPanel-tabBar .lm-TabBar-tab.lm-mod-current")
+    expect(tab).to_have_text("model")
+    assert "perijove=" not in other.url
+    other.close()
+
+
 def test_a_run_whose_outputs_were_deleted_says_so(
     page: Page, api: Api, ada: httpx.Client, job: dict[str, Any]
 ) -> None:
@@ -276,7 +341,91 @@ def test_somebody_is_told_of_a_job(page: Page, api: Api) -> None:
     expect(section).to_contain_text("it fails, it is late, it succeeds after a failure")
     section.get_by_role("button", name="Test").click()
     expect(section.get_by_role("alert")).to_contain_text("does not answer")
+    expect(section).not_to_contain_text("hunter2")
+    with api.context.database.session() as session:
+        order = session.scalars(select(NotificationRow)).one()
+        for key, state, error in (("1", "sent", None), ("2", "given up", "127.0.0.1 answered 500")):
+            session.add(
+                DeliveryRow(
+                    notification_id=order.id, key=key, event="failed", run_id=key, state=state,
+                    attempts=6, error=error, next_at=utcnow(),
+                )
+            )  # fmt: skip
+    messages = section.get_by_role("table", name="Messages of model")
+    expect(messages).to_contain_text("given up after 6 tries")
+    expect(messages).to_contain_text("127.0.0.1 answered 500")
     section.scroll_into_view_if_needed()
     screenshot(page, "notify-2-list")
     section.get_by_role("button", name="Remove").click()
     expect(section).to_contain_text("Tells a webhook or an address")
+
+
+def test_a_runs_lineage_is_drawn_and_found_from_its_dataset(
+    page: Page, api: Api, ada: httpx.Client, job: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "shop.sqlite"
+    with sqlite3.connect(file) as database:
+        database.execute("create table orders (id int)")
+    source = SourceSettings(url=f"sqlite:///{file}", groups=["research"])
+    api.context.settings.catalog.sources["shop"] = source
+    first = ada.get(f"/jobs/{job['id']}/runs").json()["items"][-1]["id"]
+    cell = notebook(code("1"))
+    report = ada.post("/jobs", json={"name": "report", "notebook": cell}).json()["id"]
+    ended = {"version": 1, "owner": "ada", "requested_by": "ada", "state": "succeeded"}
+    with api.context.database.session() as session:
+        session.add(SourceRow(name="shop", kind="sqlite", groups=["research"]))
+        session.add(UpstreamRow(job_id=report, upstream_id=job["id"]))
+        after = RunRow(job_id=report, trigger="after", upstream={"model": first}, **ended)
+        session.add(after)
+        session.flush()
+        session.add(
+            DatasetRow(name="shop.main.orders", source="shop", schema_name="main", table="orders")
+        )
+        lineage.looked_at(session, first, "shop.main.orders")
+    open_panel(page, "Data")
+    page.get_by_role("treeitem", name="shop").focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("treeitem", name="orders").focus()
+    page.keyboard.press("Enter")
+    readers = article(page).get_by_role("table", name="Read by")
+    readers.get_by_role("button", name="model").click()
+    picture = article(page).get_by_role("region", name="Lineage", exact=True).last
+    expect(picture.get_by_role("button", name="shop.main.orders")).to_be_visible()
+    expect(picture.locator("path:not(.pj-mod-head)")).to_have_count(2)
+    picture.scroll_into_view_if_needed()
+    screenshot(page, "runs-8-lineage")
+    picture.get_by_role("button", name="report").click()
+    expect(article(page).get_by_role("heading", name="report")).to_be_visible()
+
+
+def test_an_attempt_that_failed_is_looked_at_after_the_next_one_went_well(
+    page: Page, ada: httpx.Client, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    source = (
+        f"import pathlib\nprint('try', 1 + (seen := pathlib.Path({str(again)!r}).exists()))\n"
+        f"pathlib.Path({str(again)!r}).touch()\nassert seen, 'not yet'"
+    )
+    body = {"name": "flaky", "notebook": notebook(code(source))}
+    body |= {"policy": {"retries": 1, "retry_delay_s": 0}}
+    job = ada.post("/jobs", json=body).json()
+    ada.post(f"/jobs/{job['id']}/runs", json={})
+    open_panel(page, "Jobs")
+    jobs = page.get_by_role("list", name="Jobs")
+    jobs.get_by_text("flaky").click(timeout=PATIENCE)
+    runs = article(page).get_by_role("table", name="Runs")
+    runs.get_by_text("succeeded").first.click(timeout=PATIENCE)
+    run = article(page)
+    expect(run.get_by_role("region", name="Log", exact=True)).to_contain_text("try 2")
+    run.get_by_role("table", name="Attempts").get_by_text("not yet").click()
+    expect(run.get_by_role("region", name="Log of attempt 1")).to_contain_text("try 1")
+    why = run.get_by_role("region", name="Why it did not succeed")
+    expect(why.locator(".pj-mod-raised")).to_contain_text("assert seen")
+    expect(run.get_by_role("region", name="Cells of attempt 1")).to_contain_text("import pathlib")
+    output = run.get_by_role("region", name="Output notebook of attempt 1")
+    expect(output.locator("iframe").content_frame.get_by_text("try 1", exact=True)).to_be_visible()
+    run.get_by_role("table", name="Attempts").scroll_into_view_if_needed()
+    screenshot(page, "runs-4-attempts")
+    run.get_by_role("table", name="Attempts").get_by_text("succeeded").click()
+    expect(run.get_by_role("region", name="Log", exact=True)).to_contain_text("try 2")
+    expect(why).to_have_count(0)

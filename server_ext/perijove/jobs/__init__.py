@@ -45,6 +45,7 @@ from perijove.jobs.watching import (
     lineage,
     related,
     rerun,
+    save_notebook,
 )
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "resume",
     "run",
     "runs",
+    "save_notebook",
     "show",
     "show_backfill",
     "show_run",

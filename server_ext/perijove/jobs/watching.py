@@ -94,6 +94,26 @@ def download(
     return places
 
 
+def save_notebook(
+    name: str, file: Path, *, run: str | None = None, owner: str | None = None
+) -> Path:
+    """Save the output notebook of a job's last run, or ``run``; raises ``JobError``.
+
+    No file that is there is replaced.
+    """
+    with Client() as client:
+        path = f"{run_path(_which(client, name, run, owner))}/notebook"
+        content = client.send("GET", path).content
+    try:
+        with file.open("xb") as out:
+            out.write(content)
+    except FileExistsError:
+        raise JobError(f"{file} is there already. Choose another name.") from None
+    except OSError as error:
+        raise JobError(f"{file} cannot be written: {error.strerror}.") from None
+    return file
+
+
 def compare(one: str, other: str) -> Comparison:
     """Tell what differs between two runs, by their ids."""
     with Client() as client:

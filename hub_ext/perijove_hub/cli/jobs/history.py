@@ -68,12 +68,22 @@ def rerun(
 @click.argument("name")
 @RUN
 @click.option("--download", type=click.Path(path_type=Path), metavar="DIR", help="Save them there.")
+@click.option(
+    "--notebook", type=click.Path(path_type=Path), metavar="FILE", help="Save its output notebook."
+)
 @OWNER
 @AS_JSON
 def artifacts(
-    name: str, run_id: str | None, download: Path | None, owner: str | None, as_json: bool
+    name: str,
+    run_id: str | None,
+    download: Path | None,
+    notebook: Path | None,
+    owner: str | None,
+    as_json: bool,
 ) -> None:
     """List the files that the last run of the job NAME left."""
+    if notebook is not None:
+        click.echo(api.save_notebook(name, notebook, run=run_id, owner=owner), err=True)
     if download is not None:
         for place in api.download(name, download, run=run_id, owner=owner):
             click.echo(place, err=True)

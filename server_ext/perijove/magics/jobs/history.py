@@ -31,9 +31,9 @@ RERUN = Command(
     flags={"--latest": bool, "--no-wait": bool, **OF_A_RUN},
 )
 ARTIFACTS = Command(
-    "%job artifacts NAME [--run ID] [--download DIR]",
+    "%job artifacts NAME [--run ID] [--download DIR] [--notebook FILE]",
     words=(1, 1),
-    flags={"--download": str, **OF_A_RUN},
+    flags={"--download": str, "--notebook": str, **OF_A_RUN},
 )
 LINEAGE = Command(
     "%job lineage NAME [--run ID], or %job lineage --dataset NAME | --tracked-run ID | "
@@ -90,6 +90,9 @@ def artifacts(line: str) -> Listing:
     """List the files a run left, or save them."""
     given = ARTIFACTS.parse(line)
     name, run, owner = given.words[0], given["--run"], given["--owner"]
+    if given["--notebook"]:
+        saved_as = jobs.save_notebook(name, Path(given["--notebook"]), run=run, owner=owner)
+        say(f"{saved_as} is the run's output notebook.")
     if given["--download"]:
         saved = jobs.download(name, Path(given["--download"]), run=run, owner=owner)
         say(f"{len(saved)} files are in {given['--download']}.")
