@@ -163,25 +163,24 @@ def test_a_notebook_that_names_no_kernel_or_language_runs_as_python(folder: Fold
     assert printed(folder.output.cells[2]) == "5\n"
 
 
-def test_papermills_command_line_can_use_the_engine(folder: Folder) -> None:
+def test_papermills_command_line_takes_what_a_run_left_and_uses_the_engine(folder: Folder) -> None:
     content = notebook(code("C = 1", tags=["parameters"]), code("print(C)"))
-    (folder.path / "in.ipynb").write_text(json.dumps(content))
+    assert folder.run(content, {"C": 2}) == 0
+    before = folder.output
     temporary = folder.path / "tmp"
     temporary.mkdir()
     command = [sys.executable, "-m", "papermill", "--engine", "perijove", "--no-progress-bar"]
-    for given, source in ((2, "in.ipynb"), (3, "out.ipynb")):
-        # Over standard output: nothing else may come that way.
-        said = subprocess.run(
-            [*command, "-p", "C", str(given), source, "-"],
-            cwd=folder.path,
-            env={**os.environ, "TMPDIR": str(temporary)},
-            stdout=subprocess.PIPE,
-            check=True,
-        ).stdout
-        (folder.path / "out.ipynb").write_bytes(said)
-        output = nbformat.reads(said.decode(), as_version=4)
+    # To standard output: nothing else may come that way.
+    said = subprocess.run(
+        [*command, "-p", "C", "3", "output.ipynb", "-"],
+        cwd=folder.path,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    for output, given in ((before, 2), (nbformat.reads(said.decode(), as_version=4), 3)):
         nbformat.validate(output)
-        # Papermill finds its own cell in what we made, and writes it anew.
+        # Papermill finds its own cell in what a run left, and writes it anew.
         tags = [cell.metadata.tags for cell in output.cells]
         assert tags == [["parameters"], ["injected-parameters"], []]
         assert output.cells[1].source.splitlines() == ["# Parameters", f"C = {given}"]
@@ -212,12 +211,14 @@ for name in {list(cells)}:
                                    cwd="elsewhere", progress_bar=False)
     except PapermillExecutionError as error:
         print(name, error.ename)
+import signal
+print(signal.getsignal(signal.SIGTERM).name)
 """
     (folder.path / "elsewhere").mkdir()
     said = subprocess.run(
         [sys.executable, "-c", script], cwd=folder.path, check=True, stdout=subprocess.PIPE
     ).stdout.decode()
-    assert said == "raises ZeroDivisionError\ndies kernel_died\nleaves cell_error\n"
+    assert said == "raises ZeroDivisionError\ndies kernel_died\nleaves cell_error\nSIG_DFL\n"
     for name in cells:
         output = nbformat.read(folder.path / f"{name}.out.ipynb", as_version=4)
         # Papermill's two texts stand before the failed cell.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +117,7 @@ def _for_papermill(nb_man: NotebookExecutionManager) -> Iterator[Recorder]:
     """Record for someone who calls papermill itself: only the output notebook counts."""
     folder = Path(tempfile.mkdtemp(prefix="pj-"))
     target = nb_man.output_path
+    at_sigterm = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     # Or papermill would save as well, the whole notebook twice a cell.
     nb_man.output_path = None
     is_file = target and target != "-" and "://" not in target
@@ -134,6 +137,9 @@ def _for_papermill(nb_man: NotebookExecutionManager) -> Iterator[Recorder]:
         if outcome.cell is not None:
             _tell_papermill(nb_man.nb.cells[outcome.cell], outcome)
     finally:
+        if threading.current_thread() is threading.main_thread():
+            # The process is the caller's, and goes on.
+            signal.signal(signal.SIGTERM, at_sigterm)
         shutil.rmtree(folder, ignore_errors=True)
 
 
