@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,14 +16,15 @@ import httpx
 import psutil
 import pytest
 
-from tests.fixtures.processes import wait_until
+from tests.fixtures.processes import process, pythonpath, wait_until
 from tests.fixtures.product import Product
 
 pytestmark = pytest.mark.timeout(600)
 
 PARTS = ("proxy", "hub", "api", "mlflow", "gateway", "worker")
 
-#: A job that says when it has started and waits to be told to end.
+#: A job that says when it has started, waits to be told to go on, says whom the API takes its
+#: token for, and waits to be told to end.
 NOTEBOOK: dict[str, Any] = {
     "nbformat": 4,
     "nbformat_minor": 5,
@@ -43,6 +47,23 @@ NOTEBOOK: dict[str, Any] = {
                 'pathlib.Path(go + ".starts").open("a").write("started\\n")\n'
                 "while not pathlib.Path(go).exists():\n    time.sleep(0.1)\n"
                 "print('worked')"
+            ),
+            "outputs": [],
+            "execution_count": None,
+        },
+        {
+            "cell_type": "code",
+            "id": "token",
+            "metadata": {},
+            "source": (
+                "from perijove.client import Client\n"
+                "from perijove.following import patiently\n"
+                "from perijove.types.base import Principal\n"
+                "with Client() as client:\n"
+                "    me = patiently(lambda: client.get(Principal, '/whoami'))\n"
+                "print('known as', me.name, me.kind)\n"
+                'pathlib.Path(go + ".known").touch()\n'
+                'while not pathlib.Path(go + ".end").exists():\n    time.sleep(0.1)'
             ),
             "outputs": [],
             "execution_count": None,
@@ -81,31 +102,81 @@ def kill_part(product: Product, part: str) -> None:
     wait_until(lambda: healthy(product), seconds=90, what=f"everything answers after {part}")
 
 
+def end_hub_and_api(product: Product, *, hub: int, api: int) -> None:
+    """Signal both; they are away for a moment, and nobody waits for them."""
+    for part, number in (("hub", hub), ("api", api)):
+        old = product.pid(part)
+        os.kill(old, number)
+        wait_until(lambda old=old: not psutil.pid_exists(old), what=f"{part}'s end")
+
+
+def back(client: httpx.Client) -> bool:
+    """Tell whether Hub and API answer."""
+    try:
+        who = api(client, "GET", "/whoami").status_code
+        return who == client.get("/hub/api/user").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 def test_a_run_and_a_workspace_survive_the_death_of_every_part(
     product: Product, ada: httpx.Client, tmp_path: Path
 ) -> None:
-    go = tmp_path / "go"
+    go, known, end = (tmp_path / name for name in ("go", "go.known", "go.end"))
+    workspace = product.server(ada, "ada")["started"]
     job = api(ada, "POST", "/jobs", {"name": "patient", "notebook": NOTEBOOK}).json()
     run = api(ada, "POST", f"/jobs/{job['id']}/runs", {"parameters": {"go": str(go)}}).json()
+
+    # While it is claimed, laid out and started.
+    end_hub_and_api(product, hub=signal.SIGKILL, api=signal.SIGTERM)
     starts = tmp_path / "go.starts"
     wait_until(starts.exists, seconds=60, what="the run's cell started")
-    workspace = product.server(ada, "ada")["started"]
+    wait_until(lambda: back(ada), seconds=90, what="Hub and API are back")
+    with looking_on(product, "patient", tmp_path / "followed") as watcher:
+        # In the middle of a cell.
+        for part in PARTS:
+            kill_part(product, part)
+        assert api(ada, "GET", f"/runs/{run['id']}").json()["state"] == "running"
 
-    for part in PARTS:
-        kill_part(product, part)
+        # Between two cells, and when the next one needs them.
+        end_hub_and_api(product, hub=signal.SIGTERM, api=signal.SIGKILL)
+        go.touch()
+        wait_until(known.exists, seconds=90, what="the run's token counts again")
+        assert api(ada, "GET", f"/runs/{run['id']}").json()["state"] == "running"
 
-    assert api(ada, "GET", f"/runs/{run['id']}").json()["state"] == "running"
+        # While it saves, ends and is recorded.
+        wait_until(lambda: back(ada), seconds=90, what="Hub and API are back")
+        end_hub_and_api(product, hub=signal.SIGKILL, api=signal.SIGTERM)
+        end.touch()
+        wait_until(lambda: back(ada), seconds=90, what="Hub and API are back")
+        wait_until(
+            lambda: api(ada, "GET", f"/runs/{run['id']}").json()["state"] == "succeeded",
+            seconds=60,
+            what="the run succeeded",
+        )
+        assert watcher.wait(60) == 0
+    assert starts.read_text() == "started\n", "the run ran more than once"
+    output = json.dumps(api(ada, "GET", f"/runs/{run['id']}/notebook").json())
+    for said in ("worked", "known as ada run"):
+        assert said in output
+        assert (tmp_path / "followed").read_text().count(said) == 1
+    # Neither was anything of it the workspace's affair.
     assert product.server(ada, "ada")["started"] == workspace
     assert ada.get("/user/ada/api/status").status_code == 200
-    go.touch()
-    wait_until(
-        lambda: api(ada, "GET", f"/runs/{run['id']}").json()["state"] == "succeeded",
-        seconds=60,
-        what="the run succeeded",
-    )
-    assert starts.read_text() == "started\n", "the run ran more than once"
-    output = api(ada, "GET", f"/runs/{run['id']}/notebook").json()
-    assert "worked" in json.dumps(output)
+
+
+@contextlib.contextmanager
+def looking_on(product: Product, job: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Follow the log of a job's run as its owner does in a shell."""
+    command = [sys.executable, "-m", "perijove_hub.cli", "jobs", "logs", job, "--follow"]
+    who = {
+        "PERIJOVE_URL": f"{product.url}/services/perijove",
+        "PERIJOVE_TOKEN": product.token("ada"),
+        "PYTHONPATH": pythonpath(),
+    }
+    with process(command, log=log, env=who) as found:
+        wait_until(lambda: log.read_text(), seconds=60, what="the log's first line")
+        yield found
 
 
 def test_the_death_of_a_workspace_is_noticed_and_it_starts_again(
