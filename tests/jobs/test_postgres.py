@@ -24,6 +24,7 @@ from perijove_hub.settings import Settings, StoreSettings
 from perijove_hub.store.migrate import upgrade
 from perijove_hub.store.models import JobVersionRow, RunRow, ScheduleRow
 from tests.fixtures.postgres import postgres
+from tests.jobs import test_editing as editing
 from tests.jobs.conftest import ADA, TUTORIAL, Platform, a_topology
 from tests.jobs.test_promote import kept
 
@@ -109,6 +110,14 @@ def test_versions_and_secrets_that_come_at_once_are_all_kept(on_postgres: Platfo
     body = SecretCreate(value="a value")
     names = at_once(*[lambda: service.put(ADA, "API_KEY", body).name for _ in range(4)])
     assert names == ["API_KEY"] * 4
+    # Of two who set a schedule at the same moment, the later one's takes the other's place.
+    at_once(
+        *[
+            lambda s=60 + n: editing.changed(platform, job, schedule={"every_s": s})
+            for n in range(3)
+        ]
+    )
+    editing.test_changes_at_the_same_moment_are_both_kept(platform)
     run = platform.run(job)
     platform.jobs.delete(ADA, job.id)
     with platform.context.database.reading() as session:
