@@ -423,6 +423,8 @@ def test_an_attempt_that_failed_is_looked_at_after_the_next_one_went_well(
     expect(why.locator(".pj-mod-raised")).to_contain_text("assert seen")
     expect(run.get_by_role("region", name="Cells of attempt 1")).to_contain_text("import pathlib")
     output = run.get_by_role("region", name="Output notebook of attempt 1")
+    # It is loaded when somebody can see it.
+    output.scroll_into_view_if_needed()
     expect(output.locator("iframe").content_frame.get_by_text("try 1", exact=True)).to_be_visible()
     run.get_by_role("table", name="Attempts").scroll_into_view_if_needed()
     screenshot(page, "runs-4-attempts")
