@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
-
 #: Longest silence in the middle of a transaction on PostgreSQL, seconds.
 IDLE_S = 60
 
