@@ -79,6 +79,7 @@ def test_users_jobs_runs_and_models_are_there_again(tmp_path: Path) -> None:
             job = api(ada, "POST", "/jobs", {"name": "nightly", "notebook": NOTEBOOK}).json()
             go = tmp_path / "go"
             go.touch()
+            (tmp_path / "go.end").touch()
             run = api(
                 ada, "POST", f"/jobs/{job['id']}/runs", {"parameters": {"go": str(go)}}
             ).json()

@@ -26,6 +26,7 @@ def test_a_job_runs_with_its_records_in_postgresql(tmp_path: Path) -> None:
             job = api(ada, "POST", "/jobs", {"name": "nightly", "notebook": NOTEBOOK}).json()
             go = tmp_path / "go"
             go.touch()
+            (tmp_path / "go.end").touch()
             started = {"parameters": {"go": str(go)}}
             run = api(ada, "POST", f"/jobs/{job['id']}/runs", started).json()
             wait_until(

@@ -30,8 +30,10 @@ def make_engine(url: str) -> Engine:
 def _tune_postgresql(connection: Any, _: Any) -> None:
     # A process that is stopped, or cut off, in the middle of a transaction keeps its locks until
     # the server ends that: else nobody could ever take over what it did.
+    # Without a transaction of its own: each new connection would wait for its end.
+    connection.autocommit = True
     connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_S}s'")
-    connection.commit()
+    connection.autocommit = False
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _: Any) -> None:
