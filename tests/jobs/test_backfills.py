@@ -332,6 +332,7 @@ def test_one_whose_slots_all_ran_before_is_over_at_once(platform: Platform, job:
     end(platform.context)
     again = ask(platform, job, slots=JANUARY)
     assert (again.state, again.counts) == (BackfillState.ended, {SlotState.skipped: 10})
+    assert "reprocess failed or all" in (again.reason or "")
     assert again.reason
     assert runs(platform, again)[0].earlier_run_id == runs(platform, first)[0].run_id
 

@@ -306,6 +306,7 @@ def test_a_page_of_the_output_holds_no_scripts_and_fetches_nothing() -> None:
     assert "<b>bold</b>" in page
     assert "plain" in page
     assert "cdnjs" not in page
+    assert 'id="cell-id=cell-1"' in page
 
 
 def kept(path: str, content: bytes = b"a,b\n1,2\n") -> InputFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -183,6 +184,12 @@ def test_a_running_run_shows_its_cells_and_its_output_so_far(
     frame = run.locator("iframe")
     expect(frame).to_have_attribute("sandbox", "")
     expect(frame.content_frame.get_by_text("told", exact=True)).to_be_visible()
+    # A cell leads to what it has put out, as it is by then; the arrow keys lead from cell to cell.
+    cells.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(frame).to_have_attribute("src", re.compile(r"notebook\.html#cell-id=cell-\d+$"))
+    expect(frame.content_frame.locator(":target")).to_be_visible()
     last = ada.get(f"/jobs/{job['id']}").json()["last_run"]["id"]
     for page_of in ("notebook", "notebook.html"):
         answer = ada.get(f"/runs/{last}/{page_of}")

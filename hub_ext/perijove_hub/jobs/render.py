@@ -40,6 +40,8 @@ _REMOTE = (
 def as_html(notebook: bytes) -> str:
     """Render nbformat JSON as one page without scripts or remote parts.
 
+    ``#cell-id=cell-N`` leads to its cell N, from 0.
+
     Raises ``Conflict`` for one too large to render, and for what is no notebook.
     """
     if len(notebook) > MAX_BYTES:
@@ -51,6 +53,9 @@ def as_html(notebook: bytes) -> str:
         node = nbformat.reads(notebook.decode(), as_version=4)
         # Widgets are scripts; without their state they show as the text they carry.
         node.metadata.pop("widgets", None)
+        for number, cell in enumerate(node.cells):
+            # Where a link to the page finds it, whatever its author or an old format calls it.
+            cell["id"] = f"cell-{number}"
         page, _ = _exporter().from_notebook_node(node)
     except Exception as error:
         # The run's own code can write the file, and what it then is nobody can foresee.

@@ -2,21 +2,26 @@ import { useContext, useEffect, useLayoutEffect, useRef, useState, type ReactEle
 
 import type { CellTime, Run } from '../api/types';
 import { usePerijove, VisibleContext } from '../ui/context';
+import { moveFocus } from '../ui/list';
 import { secondsWords } from '../ui/moment';
 import { Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
 import { Failure, Skeleton } from '../ui/states';
+import type { ILooked } from './runOutput';
 import { hasEnded } from './runState';
 import { getCells } from './watching';
 
 /** When each cell of a run ran, and how long the running one and those to come will take. */
 export function RunCells({
   run,
-  earlier = false
+  earlier = false,
+  onLook
 }: {
   run: Run;
   /** Whether it is an earlier attempt of the run. */
   earlier?: boolean;
+  /** Shows what a cell has put out. */
+  onLook: (cell: ILooked) => void;
 }): ReactElement | null {
   const { api, trans } = usePerijove();
   const ended = hasEnded(run);
@@ -52,7 +57,13 @@ export function RunCells({
         </p>
       )}
       {!!data?.cells.length && (
-        <ol className="pj-Cells" ref={list} tabIndex={0} aria-label={trans.__('Cells')}>
+        <ol
+          className="pj-Cells"
+          ref={list}
+          tabIndex={0}
+          aria-label={trans.__('Cells')}
+          onKeyDown={moveFocus}
+        >
           {data.cells.map(cell => (
             <CellRow
               key={cell.number}
@@ -65,6 +76,7 @@ export function RunCells({
               over={ended}
               now={now}
               longest={longest}
+              onLook={onLook}
             />
           ))}
         </ol>
@@ -84,10 +96,12 @@ interface IRowProps {
   now: number;
   /** Seconds of the longest cell: the whole width. */
   longest: number;
+  onLook: (cell: ILooked) => void;
 }
 
-function CellRow({ cell, failed, over, now, longest }: IRowProps): ReactElement {
+function CellRow({ cell, failed, over, now, longest, onLook }: IRowProps): ReactElement {
   const { trans } = usePerijove();
+  const { index } = cell;
   const seconds = taken(cell, now);
   const running = seconds !== undefined && !cell.ended_at;
   const expected = cell.expected_s ?? undefined;
@@ -122,7 +136,20 @@ function CellRow({ cell, failed, over, now, longest }: IRowProps): ReactElement 
         .join(', ')}
     >
       <span className="pj-Cell-number">{cell.number}</span>
-      <code title={cell.line}>{cell.line}</code>
+      {typeof index === 'number' && cell.started_at ? (
+        // By the arrow keys: a long run's cells are not all between the list and what follows it.
+        <button
+          className="pj-Cell-look"
+          data-row
+          tabIndex={-1}
+          title={trans.__('Show its output: %1', cell.line)}
+          onClick={() => onLook({ index })}
+        >
+          <code>{cell.line}</code>
+        </button>
+      ) : (
+        <code title={cell.line}>{cell.line}</code>
+      )}
       <span className="pj-Cell-bar" aria-hidden>
         {expected !== undefined && (
           <span className="pj-Cell-expected" style={{ width: percent(expected, longest) }} />

@@ -20,7 +20,7 @@ import { RunCells } from './runCells';
 import { FailureBox } from './runFailure';
 import { RunLineage } from './runLineage';
 import { RunLink } from './runLink';
-import { Output } from './runOutput';
+import { Output, type ILooked } from './runOutput';
 import { hasEnded, triggerWords } from './runState';
 import { getAttemptLog } from './watching';
 
@@ -47,6 +47,7 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
   const [chosen, choose] = useState<Attempt>();
   const earlier = chosen !== undefined && chosen.attempt < run.attempt;
   const shown = earlier ? { ...run, ...chosen } : run;
+  const [looked, look] = useState<ILooked>();
   return (
     <PageFrame
       kind={trans.__('Run')}
@@ -140,11 +141,16 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
         <Attempts
           run={run}
           shown={shown.attempt}
-          onChoose={one => choose(one.attempt < run.attempt ? one : undefined)}
+          onChoose={one => {
+            choose(one.attempt < run.attempt ? one : undefined);
+            look(undefined);
+          }}
         />
       )}
       {earlier && shown.state !== 'succeeded' && <FailureBox run={shown} />}
-      {shown.started_at && !run.dropped_at && <RunCells run={shown} earlier={earlier} />}
+      {shown.started_at && !run.dropped_at && (
+        <RunCells run={shown} earlier={earlier} onLook={look} />
+      )}
       {!run.dropped_at && (
         <Section title={earlier ? trans.__('Log of attempt %1', shown.attempt) : trans.__('Log')}>
           <Log
@@ -157,7 +163,7 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
       )}
       <RunLineage run={run} />
       <Artifacts run={run} />
-      <Output run={shown} earlier={earlier} />
+      <Output run={shown} earlier={earlier} looked={looked} />
     </PageFrame>
   );
 }

@@ -12,6 +12,7 @@ from perijove.types.backfills import (
     BackfillCreate,
     BackfillRun,
     BackfillState,
+    Reprocess,
     SlotState,
 )
 from perijove.types.base import Page, Principal
@@ -186,7 +187,8 @@ def _make(
     )
     if not any(slot.state is SlotState.waiting for slot in planned):
         row.state, row.ended_at = BackfillState.ended.value, utcnow()
-        row.reason = "The job has run for each slot before."
+        others = "failed or all" if asked.reprocess is Reprocess.none else "all"
+        row.reason = f"The job has run for each slot before. To run them again: reprocess {others}."
     session.add(row)
     session.flush()
     session.execute(insert(BackfillSlotRow), [_values(row, slot) for slot in planned])
