@@ -18,7 +18,7 @@ need mmdebstrap mmdebstrap "the base image"
 need nft nftables "the network of the containers"
 need openssl openssl "the certificates of deploy/compose"
 if ! command -v pg_ctl >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null; then
-    missing+=("pg_ctl (the PostgreSQL tests)")
+    missing+=("pg_ctl (the PostgreSQL tests; PostgreSQL 15 or newer)")
     packages+=(postgresql)
 fi
 if ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
