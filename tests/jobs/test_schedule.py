@@ -205,6 +205,8 @@ def test_six_fields_are_refused_with_the_five_that_are_meant() -> None:
     [
         ("0 0 31 4,6 *", "'0 0 31 4,6 *' never comes due.", "Choose a day that its months have."),
         ("0 0 32 4 *", "'0 0 32 4 *' is no cron expression: bad day-of-month.", "Write minute"),
+        ("0 0 1 13 *", "'0 0 1 13 *' is no cron expression: bad month.", "Write minute"),
+        ("0 0 1 JANU *", "'0 0 1 JANU *' is no cron expression: bad month.", "Write minute"),
         ("@weekly", "A cron expression has five fields, '@weekly' has 1.", "Write '0 0 * * 0'."),
         ("0 0 6 ? * 1", "A cron expression has five fields", "Leave out the seconds: '0 6 * * 1'."),
         (

@@ -30,7 +30,7 @@ _NAMED = {
     "@annually": "0 0 1 1 *",
 }
 #: How people write offsets and abbreviations, of which the next best may be hours away.
-_ABBREVIATED = re.compile(r"[a-z]{1,4}|.*[+\-]?\d.*")
+_ABBREVIATED = re.compile(r"[a-z]{1,4}|.*\d.*")
 _STEP = re.compile(r"/(\d+)")
 
 
@@ -60,8 +60,9 @@ def check(cron: str, timezone: str, *, field: str = "schedule") -> None:
     try:
         found = next(slots(cron, timezone, datetime.now(UTC)), None)
     except CronSimError as error:
-        if _is_cron([*fields[:3], "*", fields[4]]):
-            # It is the months that have no such day.
+        months = fields[3]
+        if _is_cron(["0", "0", "*", months, "*"]) and _is_cron([*fields[:3], "*", fields[4]]):
+            # They are months, and have no such day.
             found = None
         else:
             raise Invalid(
