@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from perijove.types.jobs import RunState
+from perijove.types.base import Visibility
+from perijove.types.jobs import RunAgain, RunState
 from perijove_hub.context import Context
-from perijove_hub.store.models import PrincipalRow
+from perijove_hub.jobs.compare import compare
+from perijove_hub.store.models import PrincipalRow, RunRow
 from tests.fixtures.hub import Hub
-from tests.jobs.conftest import Platform, a_topology, someone
+from tests.jobs.conftest import ADA, BOB, Platform, a_topology, someone
 
 
 @pytest.fixture
@@ -42,3 +44,26 @@ def test_a_run_has_the_groups_its_owner_is_in_now(with_hub: Platform) -> None:
 def test_a_hub_that_is_down_stops_no_run(platform: Platform) -> None:
     run = platform.finished(platform.run(platform.promote()))
     assert run.state is RunState.succeeded
+
+
+def test_what_a_run_followed_is_told_to_nobody_who_may_not_see_it(platform: Platform) -> None:
+    salaries = platform.run(platform.promote(name="salaries", by=BOB), by=BOB)
+    report = platform.promote(name="report", visibility=Visibility.everyone)
+    run, other = platform.run(report), platform.run(report)
+    with platform.context.database.session() as session:
+        for one in (run, other):
+            session.get_one(RunRow, one.id).upstream = {"salaries": salaries.id}
+    stranger = someone("grace", "risk")
+    for reader, upstream in ((BOB, {"salaries": salaries.id}), (stranger, {}), (ADA, {})):
+        both = compare(platform.context, reader, run.id, other.id)
+        last = platform.jobs.get(reader, report.id).last_run
+        told = [
+            platform.runs.get(reader, run.id),
+            *platform.runs.list(reader, report.id, state=None, cursor=None, limit=5).items,
+            last,
+            both.one,
+            both.other,
+        ]
+        assert [one.upstream for one in told if one] == [upstream] * 6
+    assert platform.runs.cancel(ADA, run.id).upstream == {}
+    assert platform.runs.again(ADA, other.id, RunAgain(), key=None).upstream == {}

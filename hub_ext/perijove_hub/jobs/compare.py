@@ -85,7 +85,7 @@ def _side(session: Session, principal: Principal, run_id: str) -> _Side:
         .order_by(JobInputRow.path)
     )
     return _Side(
-        wire.runs(session, [row], {job.id: job.name})[0],
+        wire.run(session, row, job.name, reader=principal),
         row,
         session.get_one(JobVersionRow, (job.id, row.version)),
         {row.path: row.sha256 for row in inputs},

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from perijove.types.base import Page, Principal
-from perijove.types.jobs import Run, RunState
+from perijove.types.jobs import RunState
 from perijove.types.lineage import Lineage, RelatedRun
 from perijove_hub.access import visible
 from perijove_hub.api.paging import paginate
@@ -121,17 +121,6 @@ async def maker(
         tracked = await tracking.source_run(model, version)
         found = await tracking.run(tracked) if tracked else None
     return _recorded(context, principal, found.job_run if found else None)
-
-
-def shown(session: Session, principal: Principal, runs: Sequence[Run]) -> None:
-    """Leave out of what runs followed those of jobs that the reader may not see."""
-    ids = {run_id for run in runs for run_id in run.upstream.values()}
-    if ids:
-        seen = set(
-            session.scalars(_seen(principal).where(RunRow.id.in_(ids)).with_only_columns(RunRow.id))
-        )
-        for run in runs:
-            run.upstream = {name: one for name, one in run.upstream.items() if one in seen}
 
 
 def _recorded(context: Context, principal: Principal, run_id: str | None) -> list[RelatedRun]:

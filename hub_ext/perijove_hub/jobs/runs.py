@@ -17,7 +17,7 @@ from perijove_hub.access import may_change
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound, Refused
-from perijove_hub.jobs import after, attempts, image, lineage, live, quota, versions, wire
+from perijove_hub.jobs import after, attempts, image, live, quota, versions, wire
 from perijove_hub.jobs.enqueue import enqueue
 from perijove_hub.jobs.finding import find_run, may_run
 from perijove_hub.jobs.names import workload_name
@@ -78,8 +78,7 @@ class RunService:
                 limit=limit,
                 descending=True,
             )
-            items = wire.runs(session, found, {job.id: job.name})
-            lineage.shown(session, principal, items)
+            items = wire.runs(session, found, {job.id: job.name}, reader=principal)
             return Page[Run](items=items, next_cursor=following)
 
     def series(self, principal: Principal, job_id: str, *, limit: int) -> tuple[RunPoint, ...]:
@@ -98,8 +97,7 @@ class RunService:
         """Return one run."""
         with self._context.database.reading() as session:
             row, job = find_run(session, principal, run_id)
-            found = wire.runs(session, [row], {job.id: job.name})[0]
-            lineage.shown(session, principal, [found])
+            found = wire.run(session, row, job.name, reader=principal)
             found.expected_s = wire.expected_s(session, job.id)
             return found
 
@@ -137,7 +135,7 @@ class RunService:
             session.refresh(row)
             if ended:
                 after.ended(session, row)
-            return wire.runs(session, [row], {job.id: job.name})[0]
+            return wire.run(session, row, job.name, reader=principal)
 
     def logs(
         self, principal: Principal, run_id: str, offset: int, *, attempt: int | None = None
@@ -196,7 +194,8 @@ class RunService:
                 session, user=principal.name, key=key, body=body, within=job.id
             )
             if done is not None:
-                return wire.run(find_run(session, principal, done)[0], job.name)
+                earlier = find_run(session, principal, done)[0]
+                return wire.run(session, earlier, job.name, reader=principal)
             version = _version(session, job, body.version)
             row = self._queue(
                 session,
@@ -211,7 +210,7 @@ class RunService:
                 session, user=principal.name, key=key, body=body, object_id=row.id, within=job.id
             )
             session.flush()
-            return wire.run(row, job.name)
+            return wire.run(session, row, job.name, reader=principal)
 
     def _again(self, principal: Principal, run_id: str, body: RunAgain, *, key: str | None) -> Run:
         with self._context.database.session() as session:
@@ -221,7 +220,8 @@ class RunService:
                 session, user=principal.name, key=key, body=body, within=before.id
             )
             if done is not None:
-                return wire.run(find_run(session, principal, done)[0], job.name)
+                earlier = find_run(session, principal, done)[0]
+                return wire.run(session, earlier, job.name, reader=principal)
             version = _version(session, job, None if body.latest else before.version)
             declared = wire.parameters(version)
             names = {one.name for one in declared}
@@ -241,7 +241,7 @@ class RunService:
                 session, user=principal.name, key=key, body=body, object_id=row.id, within=before.id
             )
             session.flush()
-            return wire.run(row, job.name)
+            return wire.run(session, row, job.name, reader=principal)
 
     def _queue(
         self,

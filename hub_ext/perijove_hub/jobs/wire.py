@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 
 from sqlalchemy import func, select, tuple_
@@ -83,14 +83,9 @@ def parameters(row: JobVersionRow) -> list[Parameter]:
     return [Parameter.model_validate(one) for one in row.parameters]
 
 
-def run(
-    row: RunRow,
-    job_name: str,
-    *,
-    artifacts: Sequence[Artifact] = (),
-    expected_s: float | None = None,
+def _run(
+    row: RunRow, job_name: str, *, upstream: Mapping[str, str], artifacts: Sequence[Artifact]
 ) -> Run:
-    """Tell of one run."""
     return Run(
         id=row.id,
         job_id=row.job_id,
@@ -108,7 +103,7 @@ def run(
         priority=row.priority,
         not_before=row.not_before,
         rerun_of=row.rerun_of,
-        upstream=row.upstream,
+        upstream=dict(upstream),
         progress=Progress(
             cells_done=row.cells_done,
             cells_total=row.cells_total,
@@ -119,7 +114,6 @@ def run(
         queued_at=row.queued_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
-        expected_s=expected_s,
         metrics=row.metrics,
         artifacts=list(artifacts),
         has_output=row.output_sha256 is not None,
@@ -127,8 +121,14 @@ def run(
     )
 
 
-def runs(session: Session, rows: Sequence[RunRow], names: Mapping[str, str]) -> list[Run]:
-    """Tell of runs, with one query however many they are; ``names`` are the jobs', by id."""
+def runs(
+    session: Session, rows: Sequence[RunRow], names: Mapping[str, str], *, reader: Principal
+) -> list[Run]:
+    """Tell of runs, with two queries however many they are; ``names`` are the jobs', by id.
+
+    Of the runs that they followed, ``reader`` learns of those they may see.
+    """
+    seen = _seen(session, reader, {one for row in rows for one in row.upstream.values()})
     left: defaultdict[str, list[Artifact]] = defaultdict(list)
     found = session.scalars(
         select(ArtifactRow)
@@ -137,7 +137,32 @@ def runs(session: Session, rows: Sequence[RunRow], names: Mapping[str, str]) -> 
     )
     for one in found:
         left[one.run_id].append(Artifact(path=one.path, sha256=one.sha256, bytes=one.bytes))
-    return [run(row, names[row.job_id], artifacts=left[row.id]) for row in rows]
+    return [
+        _run(
+            row,
+            names[row.job_id],
+            upstream={name: one for name, one in row.upstream.items() if one in seen},
+            artifacts=left[row.id],
+        )
+        for row in rows
+    ]
+
+
+def run(session: Session, row: RunRow, job_name: str, *, reader: Principal) -> Run:
+    """Tell of one run, as ``runs`` does."""
+    return runs(session, [row], {row.job_id: job_name}, reader=reader)[0]
+
+
+def _seen(session: Session, reader: Principal, run_ids: Collection[str]) -> set[str]:
+    if not run_ids:
+        return set()
+    return set(
+        session.scalars(
+            select(RunRow.id)
+            .join(JobRow, JobRow.id == RunRow.job_id)
+            .where(RunRow.id.in_(run_ids), JobRow.deleted_at.is_(None), visible(reader, JobRow))
+        )
+    )
 
 
 def expected_s(session: Session, job_id: str) -> float | None:
@@ -216,7 +241,7 @@ def jobs(session: Session, rows: Sequence[JobRow], *, reader: Principal) -> list
     scheduled = _schedules(session, ids, reader)
     names = {row.id: row.name for row in rows}
     ended = _last_runs(session, ids)
-    last = {one.job_id: one for one in runs(session, ended, names)}
+    last = {one.job_id: one for one in runs(session, ended, names, reader=reader)}
     return [_job(row, latest[row.id], scheduled=scheduled, last=last) for row in rows]
 
 

@@ -190,16 +190,21 @@ class Lease:
         with self._database.session() as session:
             _hurry(session)
             take_turn(session, "lead")
-            leader = session.scalars(
-                select(WorkerRow).where(WorkerRow.leads_since.is_not(None)).with_for_update()
-            ).first()
+            # Looked at without a lock: whoever is stopped here would keep it from renewing.
+            leading = select(WorkerRow).where(WorkerRow.leads_since.is_not(None))
+            leader = session.scalars(leading).first()
             now = database_now(session)
             self._follows = leader is not None and _lives(leader.expires_at, now)
-            if not self._may_lead:
-                return
-            if leader is not None and (self._follows or not self.may_judge(session)):
+            if not self._may_lead or self._follows:
                 return
             if leader is not None:
+                if not self.may_judge(session):
+                    return
+                session.refresh(leader, with_for_update=True)
+                now = database_now(session)
+                if _lives(leader.expires_at, now):
+                    self._follows = leader.leads_since is not None
+                    return
                 log.info("worker %s is gone: this one leads now", leader.id)
                 leader.leads_since = None
             session.get_one(WorkerRow, self.worker, with_for_update=True).leads_since = now
