@@ -92,17 +92,19 @@ def test_whatever_is_no_success_says_why() -> None:
 def test_the_machines_own_time_zone_moves_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     after = datetime(2026, 10, 24, 21, tzinfo=UTC)
     found = []
-    for zone in ("UTC", "America/New_York", "Asia/Kathmandu"):
-        with monkeypatch.context() as patch:
-            patch.setenv("TZ", zone)
-            time.tzset()
-            found.append(
-                [
-                    list(islice(slots(cron, "Europe/Berlin", after), 5))
-                    for cron in ("30 2 * * *", "*/30 2 * * *")
-                ]
-            )
-    time.tzset()
+    try:
+        for zone in ("UTC", "America/New_York", "Asia/Kathmandu"):
+            with monkeypatch.context() as patch:
+                patch.setenv("TZ", zone)
+                time.tzset()
+                found.append(
+                    [
+                        list(islice(slots(cron, "Europe/Berlin", after), 5))
+                        for cron in ("30 2 * * *", "*/30 2 * * *")
+                    ]
+                )
+    finally:
+        time.tzset()
     assert found[0] == found[1] == found[2]
 
 

@@ -51,7 +51,7 @@ from perijove_hub.store.models import (
     WorkerRow,
     utcnow,
 )
-from tests.fixtures.processes import free_port
+from tests.fixtures.processes import free_port, wait_until
 from tests.jobs.conftest import ADA, BOB, GRACE, Platform
 
 FAILED = ledger.Ending(RunState.failed, "Cell 2 raised ValueError: 7", cause=Cause.cell_error)
@@ -479,10 +479,12 @@ def test_a_slow_receiver_holds_up_only_who_chose_it(
         began = time.monotonic()
         duty.tick()
         assert time.monotonic() - began < 5
-        assert receiver.types == ["run.failed"]
+        wait_until(lambda: receiver.types == ["run.failed"], what="the other's message")
         with platform.context.database.reading() as session:
             tried = select(func.count()).where(DeliveryRow.attempts > 0)
             assert session.scalar(tried) == 1 + EACH
+    # They note what became of it, for which the database has to be there.
+    wait_until(lambda: not any(one.is_alive() for one in duty._busy), what="the threads' end")
 
 
 def test_a_test_says_that_it_is_one(
