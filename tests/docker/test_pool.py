@@ -271,17 +271,16 @@ def test_what_waits_is_removed_where_another_worker_leads_and_users_keep_theirs(
     names, slots, engine = Names.of(context.data.root), slots_of(context), docker.from_env()
     (context.data.root / "slots").mkdir()
     waiting, users = slots.make(), slots.make()
-    containers = [
-        engine.containers.create(
-            image, ["sleep", "60"], name=name, labels={**names.labels, "perijove.slot": slot}
-        )
+    containers: list[Any] = []
+    try:
         for slot, name in (
             (waiting, names.container("pool", waiting)),
             # Its claim has renamed it.
             (users, names.container("w", "ada", "")),
-        )
-    ]
-    try:
+        ):
+            labels = {**names.labels, "perijove.slot": slot}
+            made = engine.containers.create(image, ["sleep", "60"], name=name, labels=labels)
+            containers.append(made)
         # Whoever leads has other rows by now, which stay as they are.
         PoolDuty(context).abandon()
         with pytest.raises(docker.errors.NotFound):

@@ -153,13 +153,19 @@ def test_no_worker_takes_from_another_when_the_databases_clock_is_set_but_from_a
     wait_until(lambda: site.ready("a") and site.ready("b"), seconds=60)
     epoch = site.runs(mine).epoch
 
+    def between_two_transactions() -> bool:
+        if not _in_the_middle(site):
+            return True
+        # It would hold up the other one as well, by what it has locked: let it go on for a bit.
+        os.kill(first, signal.SIGCONT)
+        threading.Event().wait(0.05)
+        os.kill(first, signal.SIGSTOP)
+        return False
+
     def set_while_the_first_is_held_up(off: timedelta) -> None:
         # Not for as long as its lease lasts, but the other one renews by the new clock before it.
         os.kill(first, signal.SIGSTOP)
-        while _in_the_middle(site):
-            # It would hold up the other one as well, by what it has locked.
-            os.kill(first, signal.SIGCONT)
-            os.kill(first, signal.SIGSTOP)
+        wait_until(between_two_transactions, what="a stop between two transactions")
         clock.set(off)
         wait_until(lambda: _lives(site, "b"), seconds=90)
         assert not _lives(site, "a")
