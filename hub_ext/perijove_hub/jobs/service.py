@@ -162,6 +162,8 @@ class JobService:
             row = find_to_change(session, principal, job_id)
             # One change after the other, so that each sees what the one before left.
             session.refresh(row, with_for_update={"key_share": True})
+            # Who was waited for may have deleted it, or taken it from the caller's group.
+            row = find_to_change(session, principal, job_id)
             if body.resources is not None:
                 limits.check(self._context.settings.jobs, body.resources)
                 _set(row, body.resources.model_dump(exclude_unset=True))
@@ -231,8 +233,8 @@ class JobService:
             _share(session, principal, row, body)
             # What a promotion leaves open stays as it was.
             _set(row, body.resources.model_dump(exclude_none=True))
-            if body.policy is not None or created:
-                _set(row, (body.policy or Policy()).model_dump())
+            policy = body.policy or Policy()
+            _set(row, policy.model_dump(exclude_unset=not created))
             row.updated_at = utcnow()
             session.flush()
             image = None
