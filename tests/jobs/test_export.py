@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import io
+import tarfile
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -126,6 +132,34 @@ def test_no_words_of_a_user_become_code(platform: Platform) -> None:
     compile(text, "dag.py", "exec")
     assert "\nimport os; os.abort()" not in text
     assert "{{ 7 * 7 }}" in text
+
+
+def test_what_may_not_be_kept_is_left_out_and_the_rest_is(
+    platform: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = ast.parse(written(platform, platform.promote().id))
+    # Airflow is not here; this part of the file needs none of it.
+    tree.body = [one for one in tree.body if getattr(one, "name", "") == "_keep_artifacts"]
+    named: dict[str, Any] = {"tarfile": tarfile, "tempfile": tempfile, "FOLDER": "/tmp/job"}
+    exec(compile(tree, "dag.py", "exec"), named | {"Path": Path}, found := {})
+    left = io.BytesIO()
+    with tarfile.open(fileobj=left, mode="w") as tar:
+        for name, kind, link in (
+            ("outputs", tarfile.DIRTYPE, ""),
+            ("outputs/latest", tarfile.SYMTYPE, "/etc"),
+            ("outputs/up", tarfile.SYMTYPE, "../../.."),
+            ("outputs/pipe", tarfile.FIFOTYPE, ""),
+            ("outputs/kept.csv", tarfile.REGTYPE, ""),
+            ("outputs/newest.csv", tarfile.SYMTYPE, "kept.csv"),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, link
+            tar.addfile(entry)
+    container = SimpleNamespace(get_archive=lambda path: ([left.getvalue()], {}))
+    found["_keep_artifacts"](container, tmp_path)
+    kept = sorted(one.name for one in (tmp_path / "outputs").iterdir())
+    assert kept == ["kept.csv", "newest.csv"]
+    assert capsys.readouterr().out.count("Not kept: ") == 3
 
 
 def test_only_who_sees_a_job_exports_it(platform: Platform) -> None:
