@@ -50,13 +50,13 @@ def take_change(session: Session, row: ScheduleRow) -> str | None:
     """Return the key of a change that ``row`` has not seen, and note that it has now.
 
     ``None`` when nothing changed, or the dataset is gone. What a crawl could not find out is no
-    change.
+    change, nor are fewer writes than before: the server has lost count, as after a crash.
     """
     found = session.get(DatasetRow, row.dataset)
     if found is None:
         return None
     seen, known = _known(row.dataset_seen or {}), _known(state(found))
-    changed = any(seen.get(name, value) != value for name, value in known.items())
+    changed = any(_is_change(name, seen.get(name, value), value) for name, value in known.items())
     later = {**seen, **known}
     if seen.get("rows") != later.get("rows") and seen.get("writes") == later.get("writes"):
         # The server counts a write some seconds after it: the next crawl would see this one again.
@@ -66,6 +66,10 @@ def take_change(session: Session, row: ScheduleRow) -> str | None:
         return None
     crawled_at = session.get_one(SourceRow, found.source).crawled_at
     return f"dataset:{found.name}:{crawled_at.isoformat() if crawled_at else ''}"
+
+
+def _is_change(name: str, before: Any, now: Any) -> bool:
+    return bool(now > before if name == "writes" else now != before)
 
 
 def _known(said: dict[str, Any]) -> dict[str, Any]:
