@@ -102,6 +102,21 @@ def job(platform: Platform) -> Job:
     return platform.promote(DAILY)
 
 
+def test_an_end_that_is_proposed_is_an_instant_and_is_taken(platform: Platform) -> None:
+    # There it is another day already for most of the time, or not yet.
+    for zone, offset in (("Pacific/Kiritimati", "+14:00"), ("Pacific/Pago_Pago", "-11:00")):
+        schedule = Schedule(cron="* * * * *", timezone=zone)
+        job = platform.promote(DAILY, name=zone.partition("/")[2].lower(), schedule=schedule)
+        now = datetime.now(ZoneInfo(zone)).replace(tzinfo=None)
+        start = (now - timedelta(minutes=5)).isoformat()
+        end = (now + timedelta(minutes=5)).isoformat()
+        with pytest.raises(Invalid, match="still to come") as caught:
+            plan(platform, job, slots=over(start, end))
+        proposed = (caught.value.fix or "").split()[4]
+        assert proposed.endswith(offset)
+        assert plan(platform, job, slots=over(start, proposed))
+
+
 def test_a_dry_run_names_every_slot_and_makes_nothing(platform: Platform, job: Job) -> None:
     planned = ask(
         platform, job, slots=JANUARY, bind={"day": "date", "at": "%Y/%m/%d"}, dry_run=True

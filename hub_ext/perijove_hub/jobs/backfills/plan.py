@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -72,7 +73,8 @@ def plan(
             fix="Take a longer step, or split the range.",
         )
     if body.slots is not None:
-        _refuse_undue(body.slots, items, database_now(session))
+        timezone = slots.zone_of(body.slots, scheduled)
+        _refuse_undue(body.slots, items, database_now(session), timezone)
         earlier = _by_slot(session, job, items)
     else:
         earlier = _by_parameters(session, job, items, declared)
@@ -124,15 +126,17 @@ def _slot_items(
         yield _Item(slot, checked(declared, given, field="parameters"))
 
 
-def _refuse_undue(wanted: Slots, items: Sequence[_Item], now: datetime) -> None:
+def _refuse_undue(wanted: Slots, items: Sequence[_Item], now: datetime, timezone: str) -> None:
     """Refuse slots of the job's own schedule that are still to come: that runs them itself."""
     undue = [item.slot for item in items if item.slot is not None and item.slot > now]
     if undue and wanted.cron is None and wanted.every is None:
+        # A day alone would be one of the range's zone, and may end after now.
+        end = now.astimezone(ZoneInfo(timezone)).isoformat(timespec="minutes")
         raise Invalid(
             f"{len(undue):,} of the slots are still to come, the first at "
             f"{undue[0]:%Y-%m-%d %H:%M} UTC. The job's schedule runs them when they are due.",
             field="slots.end",
-            fix=f"End the range at {now:%Y-%m-%d} or before, or say which slots with 'every'.",
+            fix=f"End the range at {end} or before, or say which slots with 'every'.",
         )
 
 
