@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -386,8 +387,12 @@ parser.parse_args()
 
 @pytest.mark.parametrize("flag", [(), ("--required-since-ever", "1")])
 def test_an_image_with_an_old_runner_still_runs_and_one_that_cannot_says_so(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch, flag: tuple[str, ...]
+    platform: Platform,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    flag: tuple[str, ...],
 ) -> None:
+    caplog.set_level(logging.INFO)
     described_now = workload.describe
 
     def describe(*arguments: Any, **more: Any) -> Workload:
@@ -401,6 +406,8 @@ def test_an_image_with_an_old_runner_still_runs_and_one_that_cannot_says_so(
     run = platform.finished(platform.run(job))
     if not flag:
         assert (run.state, run.attempt) == (RunState.succeeded, 1), run.reason
+        assert run.reason == reasons.NO_LIMITS
+        assert f"[{reasons.NO_LIMITS}]" in platform.log(run)
         # From now on it is known.
         run = platform.run(job)
         platform.duty.tick()
@@ -409,6 +416,8 @@ def test_an_image_with_an_old_runner_still_runs_and_one_that_cannot_says_so(
     else:
         assert (run.state, run.reason) == (RunState.failed, reasons.OLD_RUNNER)
         assert "required-since-ever" in platform.log(run)
+    assert "older runner" in caplog.text
+    assert "never started" not in caplog.text
 
 
 def test_what_cannot_go_better_is_not_tried_again(

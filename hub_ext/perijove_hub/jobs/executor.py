@@ -124,7 +124,7 @@ class Executor:
     def _observe(self, run: RunRow, status: Status | None) -> None:
         never = status is None or (status.phase is Phase.gone and status.started_at is None)
         if never and run.started_at is None:
-            self._requeue(run, status)
+            self._requeue(run, status, "it was claimed and never started")
             return
         if status is None:
             status = Status(workload_name(run.id, run.attempt), Phase.gone, {})
@@ -136,7 +136,7 @@ class Executor:
         if status.phase is not Phase.running:
             self._settle(run, status)
 
-    def _requeue(self, run: RunRow, status: Status | None) -> None:
+    def _requeue(self, run: RunRow, status: Status | None, why: str) -> None:
         if status is not None:
             self._forget(status)
         with self._context.database.session() as session:
@@ -144,7 +144,7 @@ class Executor:
                 # Cancelled meanwhile, or another worker's now; the epoch tells them apart.
                 row = session.get_one(RunRow, run.id)
                 ledger.finish(session, run.id, run.epoch, ending=reasons.cancelled(row))
-        log.info("run %s was claimed and never started", run.id)
+        log.info("run %s is queued again: %s", run.id, why)
 
     def _record_start(self, run: RunRow, image: Started | None = None) -> None:
         with self._context.database.session() as session:
@@ -205,7 +205,9 @@ class Executor:
             # It has read its arguments and nothing else: once more, with what it understands.
             self._old.add(version)
             self._told.pop(run.id, None)
-            self._requeue(run, status)
+            self._requeue(
+                run, status, "its image has an older runner, to be started without limits"
+            )
             return
         self._finish(run, job, status, ending)
 
@@ -215,6 +217,8 @@ class Executor:
         told = self._told.get(run.id)
         if status.labels:
             folder = self._launcher.directory(status.name)
+            if (run.job_id, run.version) in self._old and ending.reason != reasons.OLD_RUNNER:
+                storing.note(reasons.NO_LIMITS)
             kept = storing.all(folder, told[1].values if told else {})
         else:
             kept = storing.log()

@@ -29,6 +29,10 @@ OLD_RUNNER = (
     "Its runner did not know what it was called with: the image has an older Perijove. "
     "Build the image again, then promote the notebook from a workspace in it."
 )
+NO_LIMITS = (
+    "Its image has an older Perijove, whose runner knows no limit of a cell's time or of outputs: "
+    "it ran without them. Build the image again, then promote the notebook from a workspace in it."
+)
 NO_OUTPUT = (
     "Its output notebook could not be kept: it was removed, is too large, or found no room on the "
     "disk."

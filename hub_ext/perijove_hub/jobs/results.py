@@ -34,6 +34,10 @@ class Storing:
         self._notes: list[str] = []
         self._full = self._has_output = False
 
+    def note(self, text: str) -> None:
+        """Add ``text`` to the run's log and to its reason."""
+        self._notes.append(text)
+
     def log(self) -> Kept:
         """Store the log alone, of a run that was never started."""
         return Kept(log_sha256=self._put(lambda: self._blobs.put(self._log())))
