@@ -30,8 +30,9 @@ class PerijoveEngine(Engine):  # type: ignore[misc]
 
     Papermill's own engine takes a dead kernel or a timeout for success. Given a recorder, this
     one raises ``RunEnded`` with how it ended. Without, papermill goes on as it always does: it
-    writes the output notebook where it was told, and raises ``PapermillExecutionError`` if the
-    run failed.
+    writes the output notebook where it was told, and raises ``PapermillExecutionError`` if a
+    cell failed. What failed outside any cell, such as a kernel that did not start, raises
+    ``RunEnded`` too.
     """
 
     @classmethod
