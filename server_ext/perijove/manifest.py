@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from perijove.exceptions import NotebookError
+from perijove.runner.parameters import SKIP
 from perijove.types.jobs import InputFile
 
 #: Most bytes of all the files of a version, so that they fit into one request; the platform may
@@ -273,7 +274,7 @@ def _skipped(cell: dict[str, Any]) -> bool:
     """Whether a run passes over the cell."""
     metadata = cell.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
-    return isinstance(tags, list) and "skip-execution" in tags
+    return isinstance(tags, list) and SKIP in tags
 
 
 def _source(cell: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from perijove.runner.parameters import TAG
+from perijove.runner.parameters import SKIP, TAG
 from perijove.types.base import Principal
 from perijove.types.jobs import CellTime, CellTimes, RunState
 from perijove_hub.context import Context
@@ -30,8 +30,6 @@ MOST = 2000
 MAX_EVENTS = 4 * 2**20
 #: Most bytes of one event.
 MAX_EVENT = 4096
-#: Cells with this tag are passed over by the runner.
-SKIP = "skip-execution"
 #: Earlier runs from which is told how long a cell takes.
 EARLIER = 5
 

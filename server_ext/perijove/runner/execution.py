@@ -19,11 +19,11 @@ from perijove.runner.kernel import (
 )
 from perijove.runner.outcome import Ending, Outcome
 from perijove.runner.outputs import LIMIT, Outputs
+from perijove.runner.parameters import SKIP
 from perijove.runner.recorder import Recorder
 from perijove.runner.stop import Stop
 from perijove.runner.widgets import Widgets
 
-SKIP = "skip-execution"
 ALLOWED = "raises-exception"
 #: Seconds an interrupted cell may take to end.
 INTERRUPT_TIMEOUT = 5.0

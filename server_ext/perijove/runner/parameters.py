@@ -19,6 +19,8 @@ from perijove.types import secrets
 from perijove.types.jobs import Inspection, Parameter, ParameterType
 
 TAG = "parameters"
+#: Cells with this tag are passed over by the runner.
+SKIP = "skip-execution"
 
 #: How people write the two types, with ``from datetime import …``, ``import datetime`` or
 #: ``import datetime as dt``.
