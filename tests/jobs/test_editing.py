@@ -9,6 +9,7 @@ import pytest
 from perijove.types.base import Visibility
 from perijove.types.jobs import AfterRule, Job, JobUpdate, Overlap, Policy, Resources, Schedule
 from perijove_hub.exceptions import Conflict, Invalid
+from perijove_hub.store.models import ScheduleRow
 from tests.jobs.conftest import ADA, BOB, Platform
 
 
@@ -31,6 +32,33 @@ def test_what_a_change_does_not_name_stays_as_it_is(platform: Platform) -> None:
     kept = job.schedule
     assert kept and (kept.cron, kept.timezone) == ("0 6 * * *", "Europe/Berlin")
     assert (kept.overlap, kept.paused, kept.parameters) == (Overlap.skip, True, {"C": 2.0})
+
+
+def test_a_schedule_is_paused_whatever_is_wrong_with_it_by_now(platform: Platform) -> None:
+    load = platform.promote(name="load", by=BOB, visibility=Visibility.everyone)
+    after = platform.promote(name="report", schedule=Schedule(after=[load.id]))
+    platform.jobs.update(BOB, load.id, JobUpdate(visibility=Visibility.private))
+    clock = platform.promote(schedule=Schedule(cron="0 6 * * *", parameters={"C": 2.0}))
+    with platform.context.database.session() as session:
+        # As if it had been taken before it was refused.
+        session.get_one(ScheduleRow, clock.id).cron = "*/90 * * * *"
+    for job, wrong in ((after, "schedule.after.0"), (clock, "schedule.cron")):
+        kept = changed(platform, job, schedule={"paused": True}).schedule
+        assert kept and kept.paused and kept.next_slot is None
+        # Once more is as well.
+        assert changed(platform, job, schedule={"paused": True}).schedule == kept
+        for other in ({"paused": False}, {"paused": True, "overlap": "skip"}):
+            with pytest.raises(Invalid) as caught:
+                changed(platform, job, schedule=other)
+            assert caught.value.field == wrong
+
+
+def test_a_promotion_keeps_the_policy_that_it_does_not_name(platform: Platform) -> None:
+    asked = {"keep_days": 3, "concurrency": 2}
+    assert platform.promote(policy=asked).policy == Policy(keep_days=3, concurrency=2)
+    again = platform.promote(policy={"retries": 2, "concurrency": None})
+    assert again.policy == Policy(keep_days=3, retries=2)
+    assert platform.promote().policy == again.policy
 
 
 def test_another_way_to_be_due_takes_what_goes_only_with_the_one_before(

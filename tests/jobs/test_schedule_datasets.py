@@ -124,6 +124,17 @@ def test_a_paused_job_makes_none_and_one_change_is_enough_for_two_jobs(lake: Lak
     assert lake.runs() == 2
 
 
+def test_a_job_whose_dataset_is_gone_can_be_paused_and_not_resumed(lake: Lake) -> None:
+    job = lake.job("shop.main.orders")
+    lake.change("drop table orders")
+    lake.crawl()
+    jobs = lake.platform.jobs
+    paused = jobs.update(ADA, job.id, JobUpdate(schedule=Schedule(paused=True))).schedule
+    assert paused and paused.paused and paused.dataset == "shop.main.orders"
+    with pytest.raises(Invalid, match="There is no dataset"):
+        jobs.update(ADA, job.id, JobUpdate(schedule=Schedule(paused=False)))
+
+
 def test_a_dataset_nobody_knows_or_may_not_read_is_refused(lake: Lake) -> None:
     with pytest.raises(Invalid) as caught:
         lake.job("shop.main.order")
@@ -181,3 +192,6 @@ def test_a_write_that_the_server_counts_late_is_one_change(lake: Lake) -> None:
     assert crawled(5, 16) == 2
     assert crawled(6, 17) == 3
     assert crawled(6, 17) == 3
+    # The server lost count, as after a crash, and counts on from there.
+    assert crawled(6, 2) == 3
+    assert crawled(6, 3) == 4

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from perijove.types.base import Principal
@@ -38,8 +38,11 @@ def put(
 ) -> None:
     """Set a job's schedule; raises ``Invalid`` for anything wrong in ``wanted``.
 
-    What was due and is not yet served stays due when only other things change.
+    What was due and is not yet served stays due when only other things change. What is paused as
+    it stands is not looked at: what is wrong with it by now is seen when it is resumed.
     """
+    if wanted.paused and _pause(session, job, wanted):
+        return
     check(wanted)
     upstream = _upstream(session, principal, wanted)
     dataset = _dataset(session, context, principal, wanted)
@@ -84,15 +87,35 @@ def changed(
         )
     if row is None:
         return change
-    upstream = session.scalars(select(UpstreamRow.upstream_id).where(UpstreamRow.job_id == job.id))
-    state = wire.schedule(row, upstream.all())
-    fields = {name: getattr(state, name) for name in Schedule.model_fields}
+    fields = _fields(session, row)
     named = {name: getattr(change, name) for name in change.model_fields_set}
     kinds = [kind for kind in KINDS if named.get(kind) not in (None, [])]
     if kinds and not fields[kinds[0]]:
         for name in (*KINDS, "timezone", "rule"):
             del fields[name]
     return Schedule.model_validate(fields | named)
+
+
+def _pause(session: Session, job: JobRow, wanted: Schedule) -> bool:
+    """Pause a job's schedule; say whether ``wanted`` is the one it has."""
+    row = session.get(ScheduleRow, job.id, with_for_update=True)
+    if row is None or wanted != Schedule.model_validate({**_fields(session, row), "paused": True}):
+        return False
+    row.paused, row.next_slot = True, None
+    # What ends while it is paused is not followed, so neither is what ended before.
+    session.execute(update(UpstreamRow).where(UpstreamRow.job_id == job.id).values(run_id=None))
+    return True
+
+
+def _fields(session: Session, row: ScheduleRow) -> dict[str, Any]:
+    """Return a job's schedule as a client writes it."""
+    upstream = session.scalars(
+        select(UpstreamRow.upstream_id)
+        .where(UpstreamRow.job_id == row.job_id)
+        .order_by(UpstreamRow.upstream_id)
+    )
+    state = wire.schedule(row, upstream.all())
+    return {name: getattr(state, name) for name in Schedule.model_fields}
 
 
 def remove(session: Session, job_id: str) -> None:
