@@ -39,6 +39,7 @@ from perijove_hub.jobs.notifications.duty import EACH, NotificationDuty
 from perijove_hub.jobs.notifications.exceptions import NotDelivered
 from perijove_hub.jobs.notifications.service import NotificationService
 from perijove_hub.jobs.notifications.standin import StandIn
+from perijove_hub.jobs.retention import RetentionDuty
 from perijove_hub.secrets.sealing import Sealer
 from perijove_hub.settings import NotificationSettings, SmtpSettings
 from perijove_hub.store.models import (
@@ -276,6 +277,7 @@ def test_a_redirect_is_not_followed(
         "https://[::1]/",
         "https://[::ffff:10.0.0.1]/",
         "https://[64:ff9b::7f00:1]/",
+        "https://[64:ff9b::8.8.8.8]/",
         "https://100.64.0.1/",
         "https://0/",
         "https://2130706433/",
@@ -384,7 +386,7 @@ def test_its_owner_sees_each_message_and_why_it_did_not_arrive(
         service.deliveries(GRACE, job.id, cursor=None, limit=9)
     with platform.context.database.session() as session:
         session.execute(update(DeliveryRow).values(created_at=utcnow() - timedelta(days=91)))
-    NotificationDuty(platform.context).tick()
+    RetentionDuty(platform.context).tick()
     left = service.deliveries(ADA, job.id, cursor=None, limit=9).items
     assert [one.state for one in left] == ["waiting"], "only what is settled is forgotten"
     assert order.id == left[0].notification_id

@@ -25,8 +25,14 @@ def find_run(session: Session, principal: Principal, run_id: str) -> tuple[RunRo
 def may_run(principal: Principal, job: JobRow) -> None:
     """Raise ``Refused`` for someone who only sees a job: its runs act with its owner's rights."""
     if not may_change(principal, job):
-        who = f"members of {job.owner_group}" if job.owner_group else job.owner
-        raise Refused(
-            f"Only {who} may run '{job.name}': its runs act as its owner.",
+        raise only_its_owner(
+            job,
+            f"run '{job.name}': its runs act as its owner",
             fix="Promote a copy of the notebook to a job of your own.",
         )
+
+
+def only_its_owner(job: JobRow, what: str, *, fix: str | None = None) -> Refused:
+    """Make the refusal of someone who sees ``job`` and may not change it, and so not ``what``."""
+    # No group owns it: nobody else would see it then, and all of them might change it.
+    return Refused(f"Only {job.owner} may {what}.", fix=fix or f"Ask {job.owner}.")

@@ -13,8 +13,8 @@ from perijove.types.base import Principal
 from perijove.types.sweeps import SweepCreate
 from perijove_hub.access import may_change
 from perijove_hub.context import Context
-from perijove_hub.exceptions import NotFound, Refused
-from perijove_hub.jobs.finding import may_run
+from perijove_hub.exceptions import NotFound
+from perijove_hub.jobs.finding import may_run, only_its_owner
 from perijove_hub.jobs.service import find
 from perijove_hub.store import idempotency
 from perijove_hub.store.models import BackfillRow, JobRow, SweepRow
@@ -79,8 +79,7 @@ def to_cancel(
     """Return one that the caller may cancel, locked; raises ``NotFound`` or ``Refused``."""
     row, job = found(session, principal, kind, row_id)
     if not may_change(principal, job):
-        who = f"members of {job.owner_group}" if job.owner_group else job.owner
-        raise Refused(f"Only {who} may cancel {_NOUNS[kind]}s of '{job.name}'.")
+        raise only_its_owner(job, f"cancel {_NOUNS[kind]}s of '{job.name}'")
     # The worker makes runs under the same lock.
     session.refresh(row, with_for_update=True)
     return row, job

@@ -1,4 +1,4 @@
-"""Delete what old runs left; the record of each stays."""
+"""Delete what old runs left; the record of each stays. Old messages go whole."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from perijove.types.jobs import RunState
 from perijove_hub.context import Context
+from perijove_hub.jobs.notifications import outbox
 from perijove_hub.store import loose
 from perijove_hub.store.clock import database_now
 from perijove_hub.store.models import ArtifactRow, AttemptRow, JobRow, RunRow, UpstreamRow
@@ -23,7 +24,7 @@ _ENDED = [state.value for state in RunState if state.terminal]
 
 
 class RetentionDuty:
-    """Lets go of the outputs of runs that their jobs keep no longer.
+    """Lets go of the outputs of runs that their jobs keep no longer, and of old messages.
 
     The blobs are only noted as loose: ``store.sweep`` removes those that nothing else names.
     """
@@ -48,6 +49,8 @@ class RetentionDuty:
             for number in found:
                 if number is not None:
                     self._drop(and_(kept == number, whose), now - timedelta(days=number))
+        with self._context.database.session() as session:
+            outbox.forget(session)
 
     def _drop(self, which: ColumnElement[bool], before: datetime) -> None:
         last = ""

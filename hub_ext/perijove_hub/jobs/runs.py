@@ -19,7 +19,7 @@ from perijove_hub.context import Context
 from perijove_hub.exceptions import NotFound, Refused
 from perijove_hub.jobs import after, attempts, image, live, quota, versions, wire
 from perijove_hub.jobs.enqueue import enqueue
-from perijove_hub.jobs.finding import find_run, may_run
+from perijove_hub.jobs.finding import find_run, may_run, only_its_owner
 from perijove_hub.jobs.names import workload_name
 from perijove_hub.jobs.service import find
 from perijove_hub.jobs.values import submitted
@@ -112,7 +112,7 @@ class RunService:
         with self._context.database.session() as session:
             row, job = find_run(session, principal, run_id)
             if not may_change(principal, job):
-                raise Refused(f"Only {job.owner} may cancel runs of '{job.name}'.")
+                raise only_its_owner(job, f"cancel runs of '{job.name}'")
             reason = f"Cancelled by {principal.name}."
             # Conditional, because the worker may take or end the run at this moment.
             this = update(RunRow).where(RunRow.id == run_id)

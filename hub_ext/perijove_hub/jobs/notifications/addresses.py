@@ -72,11 +72,10 @@ def _public(address: str) -> bool:
     inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
     if inner is not None and not inner.is_global:
         return False
-    # 64:ff9b::/96 stands for an IPv4 address behind a translator.
-    translated = found.version == 6 and found in ipaddress.ip_network("64:ff9b::/96")
-    # Reserved are the old forms ::10.0.0.1 as well, and site-local ones count as global.
+    # Reserved is all of ::/8: the old forms ::10.0.0.1, and 64:ff9b::/96, which stands for an IPv4
+    # address behind a translator. Site-local ones count as global.
     odd = found.is_multicast or found.is_reserved or getattr(found, "is_site_local", False)
-    return found.is_global and not odd and not translated
+    return found.is_global and not odd
 
 
 def _listed(address: str, port: int, allow: Sequence[str]) -> bool:

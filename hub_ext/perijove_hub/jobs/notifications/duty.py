@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections import Counter
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, func, select, update
 
 from perijove.types.base import Principal
 from perijove.types.notifications import DeliveryState, NotifyOn
@@ -31,14 +32,10 @@ PAUSES = (10, 60, 300, 1800, 7200)
 #: Messages sent at once, of all people and of each who ordered them: a slow receiver holds up
 #: only whoever chose it.
 AT_ONCE, EACH = 16, 4
-#: Most messages that are looked at to find those.
-LOOKED_AT = 500
 #: Seconds that a step waits for what it sends, and between two looks for runs that are late.
 WAIT, LATE_LOOK = 1.0, 30.0
 #: Seconds in which nobody else sends what one worker is sending.
 CLAIM = 90
-#: How long messages that are settled are shown.
-KEPT = timedelta(days=90)
 
 
 class NotificationDuty:
@@ -50,26 +47,43 @@ class NotificationDuty:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._service = NotificationService(context)
-        self._busy: dict[threading.Thread, str] = {}
-        """Who ordered what each thread sends."""
+        self._busy: dict[threading.Thread, tuple[str, str]] = {}
+        """The message that each thread sends, and who ordered it."""
+        self._ended: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
         self._looked: datetime | None = None
 
     def tick(self) -> None:
         """Send what is due; what takes longer goes on beside the next steps."""
         self._look_for_late()
         until = time.monotonic() + WAIT
+        self._some_ended(until=0.0)
         while time.monotonic() < until:
-            self._busy = {one: who for one, who in self._busy.items() if one.is_alive()}
-            taken = self._claim()
-            if not taken and not self._busy:
-                return
-            for delivery_id, who in taken:
+            for delivery_id, who in self._claim():
                 # Of its own, so that the worker's end waits for none.
-                thread = threading.Thread(target=self._send, args=(delivery_id,), daemon=True)
-                self._busy[thread] = who
+                thread = threading.Thread(target=self._work, args=(delivery_id,), daemon=True)
                 thread.start()
-            for thread in list(self._busy):
-                thread.join(max(0.0, min(0.1, until - time.monotonic())))
+                self._busy[thread] = delivery_id, who
+            # Before one has ended there is nothing else to take.
+            if not self._some_ended(until):
+                return
+
+    def _work(self, delivery_id: str) -> None:
+        try:
+            self._send(delivery_id)
+        finally:
+            self._ended.put(threading.current_thread())
+
+    def _some_ended(self, until: float) -> bool:
+        """Wait for a thread to end; false when none does until then, or none is left."""
+        some = False
+        while self._busy:
+            left = 0.0 if some else max(0.0, until - time.monotonic())
+            try:
+                del self._busy[self._ended.get(timeout=left)]
+            except queue.Empty:
+                break
+            some = True
+        return some
 
     def _look_for_late(self) -> None:
         with self._context.database.reading() as session:
@@ -78,26 +92,45 @@ class NotificationDuty:
             return
         with self._context.database.session() as session:
             outbox.late(session)
-            outbox.forget(session, before=now - KEPT)
         self._looked = now
 
     def _claim(self) -> Sequence[tuple[str, str]]:
         """Take what is due, so that no other worker sends it meanwhile; with who ordered it."""
+        sending = Counter(who for _, who in self._busy.values())
+        who = NotificationRow.created_by
+        # Their oldest each, so that one person's thousands hide nobody else's.
+        place = func.row_number().over(partition_by=who, order_by=DeliveryRow.next_at)
         with self._context.database.reading() as session:
             now = database_now(session)
-            due = session.execute(
-                select(DeliveryRow.id, DeliveryRow.attempts, NotificationRow.created_by)
+            ranked = (
+                select(
+                    DeliveryRow.id,
+                    DeliveryRow.attempts,
+                    DeliveryRow.next_at,
+                    who,
+                    place.label("place"),
+                )
                 .join(NotificationRow, NotificationRow.id == DeliveryRow.notification_id)
-                .where(DeliveryRow.state == outbox.WAITING, DeliveryRow.next_at <= now)
-                .order_by(DeliveryRow.next_at)
-                .limit(LOOKED_AT)
+                .where(
+                    DeliveryRow.state == outbox.WAITING,
+                    DeliveryRow.next_at <= now,
+                    # A claim that has run out: our own thread may still send it.
+                    DeliveryRow.id.not_in([one for one, _ in self._busy.values()]),
+                    who.not_in([one for one, count in sending.items() if count >= EACH]),
+                )
+                .subquery()
+            )
+            due = session.execute(
+                select(ranked.c.id, ranked.c.attempts, ranked.c.created_by)
+                .where(ranked.c.place <= EACH)
+                .order_by(ranked.c.next_at)
+                .limit(AT_ONCE)
             ).all()
-        sending = Counter(self._busy.values())
         taken: list[tuple[str, str]] = []
-        for delivery_id, attempts, who in due:
+        for delivery_id, attempts, name in due:
             if sending.total() == AT_ONCE:
                 break
-            if sending[who] == EACH:
+            if sending[name] == EACH:
                 continue
             with self._context.database.session() as session:
                 until = database_now(session) + timedelta(seconds=CLAIM)
@@ -112,8 +145,8 @@ class NotificationDuty:
                 )
                 assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker
                 if result.rowcount:
-                    taken.append((delivery_id, who))
-                    sending[who] += 1
+                    taken.append((delivery_id, name))
+                    sending[name] += 1
         return taken
 
     def _send(self, delivery_id: str) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import smtplib
+import socket
 import ssl
+import threading
+import time
 from email.message import EmailMessage
 from email.utils import format_datetime
 
@@ -11,7 +15,8 @@ from perijove_hub.jobs.notifications.exceptions import NotDelivered
 from perijove_hub.jobs.notifications.message import Message
 from perijove_hub.settings import SmtpSettings
 
-TIMEOUT = 20.0
+#: Seconds for each part of an exchange, and for all that follows its connection.
+TIMEOUT, ALTOGETHER = 20.0, 45.0
 
 
 def send(address: str, message: Message, smtp: SmtpSettings) -> None:
@@ -21,15 +26,41 @@ def send(address: str, message: Message, smtp: SmtpSettings) -> None:
         password = smtp.password() if smtp.user is not None else ""
     except (OSError, ValueError) as error:
         raise NotDelivered(f"it cannot be written here ({type(error).__name__})") from None
+    began = time.monotonic()
     try:
-        with smtplib.SMTP(smtp.host, smtp.port, timeout=TIMEOUT) as server:
+        with _Server(smtp.host, smtp.port, timeout=TIMEOUT) as server:
             if smtp.starttls:
                 server.starttls(context=ssl.create_default_context())
             if smtp.user is not None:
                 server.login(smtp.user, password)
             server.send_message(mail)
     except (OSError, smtplib.SMTPException, ValueError) as error:
+        if time.monotonic() - began >= ALTOGETHER:
+            raise NotDelivered("the mail server takes too long") from None
         raise NotDelivered(_said(error)) from None
+
+
+class _Server(smtplib.SMTP):
+    """A mail server that is heard for ``ALTOGETHER`` at most: a byte now and then is no answer."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        found: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        # A second hold on the connection: TLS takes the first away while it begins.
+        self._held = found.dup()
+        self._limit = threading.Timer(ALTOGETHER, self._cut)
+        self._limit.daemon = True
+        self._limit.start()
+        return found
+
+    def _cut(self) -> None:
+        # Perhaps it has just been closed.
+        with contextlib.suppress(OSError):
+            self._held.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._limit.cancel()
+        self._held.close()
+        super().close()
 
 
 def _written(address: str, message: Message, smtp: SmtpSettings) -> EmailMessage:

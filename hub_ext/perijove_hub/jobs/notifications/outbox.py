@@ -20,6 +20,8 @@ from perijove_hub.store.models import DeliveryRow, NotificationRow, RunRow, Sche
 
 #: A message that is to be sent, as the table has it.
 WAITING = DeliveryState.waiting.value
+#: How long messages that are settled are shown.
+KEPT = timedelta(days=90)
 _SETTLED = (*FAILED, RunState.succeeded.value)
 
 
@@ -59,8 +61,9 @@ def late(session: Session) -> None:
             _put(session, order, NotifyOn.late, "", slot=schedule.next_slot)
 
 
-def forget(session: Session, *, before: datetime) -> None:
-    """Delete messages that are settled and older than ``before``."""
+def forget(session: Session) -> None:
+    """Delete messages that are settled and older than ``KEPT``."""
+    before = database_now(session) - KEPT
     session.execute(
         delete(DeliveryRow).where(DeliveryRow.state != WAITING, DeliveryRow.created_at < before)
     )

@@ -21,7 +21,8 @@ from perijove.types.notifications import (
 from perijove_hub.access import may_change
 from perijove_hub.api.paging import paginate
 from perijove_hub.context import Context
-from perijove_hub.exceptions import Conflict, Invalid, NotFound, Refused
+from perijove_hub.exceptions import Conflict, Invalid, NotFound
+from perijove_hub.jobs.finding import only_its_owner
 from perijove_hub.jobs.notifications import addresses, mail, webhook
 from perijove_hub.jobs.notifications.exceptions import NotDelivered
 from perijove_hub.jobs.notifications.message import Message
@@ -87,24 +88,23 @@ class NotificationService:
         with self._context.database.reading() as session:
             job = find(session, principal, job_id)
             if not may_change(principal, job):
-                raise Refused(f"Only {job.owner} may see which messages '{job.name}' sent.")
-            found, following = paginate(
-                session,
-                select(DeliveryRow)
-                .join(NotificationRow, NotificationRow.id == DeliveryRow.notification_id)
-                .where(NotificationRow.job_id == job.id),
-                by=DeliveryRow.created_at,
-                tie=DeliveryRow.id,
-                cursor=cursor,
-                limit=limit,
-                descending=True,
-            )
+                raise only_its_owner(job, f"see which messages '{job.name}' sent")
+            # First these: what is deleted in between takes its messages along.
             orders = {
                 row.id: row
                 for row in session.scalars(
                     select(NotificationRow).where(NotificationRow.job_id == job.id)
                 )
             }
+            found, following = paginate(
+                session,
+                select(DeliveryRow).where(DeliveryRow.notification_id.in_(orders)),
+                by=DeliveryRow.created_at,
+                tie=DeliveryRow.id,
+                cursor=cursor,
+                limit=limit,
+                descending=True,
+            )
             items = [_delivery(row, orders[row.notification_id]) for row in found]
             return Page[Delivery](items=items, next_cursor=following)
 
@@ -215,7 +215,7 @@ class NotificationService:
         except NotFound:
             raise missing from None
         if not may_change(principal, job):
-            raise Refused(f"Only {job.owner} may change who is told of '{job.name}'.")
+            raise only_its_owner(job, f"change who is told of '{job.name}'")
         return row, job
 
 

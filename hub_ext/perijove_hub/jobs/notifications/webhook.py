@@ -52,6 +52,8 @@ def send(url: str, key: str, message: Message, *, allow: Sequence[str]) -> None:
     client = httpx.Client(timeout=TIMEOUT, trust_env=False)
     # A receiver may send a byte now and then for ever.
     limit = threading.Timer(ALTOGETHER, client.close)
+    # The worker's end waits for none.
+    limit.daemon = True
     limit.start()
     try:
         with (
