@@ -33,7 +33,8 @@ export function linked(search: string): { kind: PageKind; id: string } | null {
 export function withoutLink(search: string): string {
   const query = new URLSearchParams(search);
   query.delete(NAME);
-  return query.size ? `?${query.toString()}` : '';
+  const rest = query.toString();
+  return rest && `?${rest}`;
 }
 
 /**

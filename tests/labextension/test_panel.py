@@ -89,6 +89,21 @@ def test_the_tree_is_walked_by_keyboard_and_inserts_a_cell(page: Page) -> None:
     expect(cells.nth(1)).to_contain_text("%%sql places --out df")
 
 
+def test_an_old_tree_says_that_the_connection_is_lost(page: Page) -> None:
+    open_panel(page, "Data")
+    data = page.get_by_role("tabpanel", name="Data")
+    lost = data.get_by_role("status").filter(has_text="Connection lost")
+    page.route("**/perijove/api/**", lambda route: route.abort())
+    try:
+        data.get_by_role("button", name="Refresh").click()
+        expect(lost).to_be_visible()
+        expect(data.get_by_role("treeitem", name="cities")).to_be_visible()
+    finally:
+        page.unroute("**/perijove/api/**")
+    lost.get_by_role("button", name="Try now").click()
+    expect(lost).to_have_count(0)
+
+
 def test_a_table_opens_with_its_first_rows(page: Page) -> None:
     open_panel(page, "Data")
     page.get_by_role("treeitem", name="cities").focus()

@@ -3,7 +3,7 @@ import { useCallback, useState, type ReactElement } from 'react';
 import { asProblem, type IProblem } from '../api/requests';
 import type { DatasetSummary } from '../api/types';
 import { usePerijove } from '../ui/context';
-import { Empty, Failure, Skeleton } from '../ui/states';
+import { Empty, Failure, Lost, Skeleton } from '../ui/states';
 import { TabFrame } from '../ui/tabFrame';
 import { getDataset } from './requests';
 import { Tree } from './tree';
@@ -45,6 +45,7 @@ export function DataTab(): ReactElement {
         onClick: () => selected && insert(selected)
       }}
     >
+      {catalog.lost && <Lost since={catalog.lost} onRetry={catalog.refresh} />}
       {refusal && <Failure problem={refusal} />}
       {catalog.problem && <Failure problem={catalog.problem} onRetry={catalog.refresh} />}
       {!catalog.nodes && !catalog.problem && <Skeleton />}

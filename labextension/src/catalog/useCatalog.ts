@@ -12,6 +12,8 @@ export interface ICatalog {
   /** The lines to show; undefined until the sources are known. */
   nodes?: Node[];
   problem?: IProblem;
+  /** When it was read, if nobody answers since. */
+  lost?: Date;
   isOpen: (key: string) => boolean;
   /** Unfold or fold a line. */
   setOpen: (node: Node, open: boolean) => void;
@@ -83,6 +85,7 @@ export function useCatalog(words: string): ICatalog {
   return {
     nodes: known && visibleNodes(known, isOpen),
     problem: sources.problem ?? search.problem,
+    lost: sources.lost ?? search.lost,
     isOpen,
     setOpen,
     refresh: () => {

@@ -53,7 +53,9 @@ export function moveFocus(event: KeyboardEvent<HTMLElement>): void {
     End: rows.length - 1
   };
   const next = steps[event.key];
-  if (next === undefined || event.altKey || event.ctrlKey || event.metaKey) {
+  // Below the last row there may be more to scroll to, and without rows it is all there is.
+  const none = rows.length === 0 || next === rows.length;
+  if (next === undefined || none || event.altKey || event.ctrlKey || event.metaKey) {
     return;
   }
   event.preventDefault();

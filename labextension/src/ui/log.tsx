@@ -30,7 +30,14 @@ export function Log({
   const offset = useRef(0);
   const view = useRef<HTMLPreElement>(null);
   const atEnd = useRef(true);
-  const polled = usePolled(question, () => readOn(read, offset.current), {
+  const closed = useRef(false);
+  useEffect(() => {
+    closed.current = false;
+    return () => {
+      closed.current = true;
+    };
+  }, []);
+  const polled = usePolled(question, () => readOn(read, offset.current, closed), {
     interval: 1500,
     isLast: chunk => chunk.ended
   });
@@ -80,18 +87,28 @@ export function Log({
   );
 }
 
-/** Read a log to its end, or far enough for one time: a long one would else come bit by bit. */
+/**
+ * Read a log to its end, or far enough for one time: a long one would else come bit by bit.
+ *
+ * @param closed - Becomes true when nobody looks at it any more.
+ */
 async function readOn(
   read: (offset: number) => Promise<LogChunk>,
-  from: number
+  from: number,
+  closed: { readonly current: boolean }
 ): Promise<LogChunk> {
   let piece = await read(from);
   let { text } = piece;
-  for (let count = 1; count < PIECES && !piece.ended; count++) {
+  for (let count = 1; count < PIECES && !piece.ended && !closed.current; count++) {
     if (piece.next_offset - piece.offset < LARGE) {
       break;
     }
-    piece = await read(piece.next_offset);
+    try {
+      piece = await read(piece.next_offset);
+    } catch {
+      // What came so far is worth showing; the next time goes on from there, or says why not.
+      break;
+    }
     text = (text + piece.text).slice(-KEPT_MEANWHILE);
   }
   return { ...piece, text, offset: from };

@@ -1,7 +1,7 @@
 import { Poll } from '@lumino/polling';
 import { useCallback, useContext, useEffect, useRef, useState } from 'react';
 
-import { asProblem, type IProblem } from '../api/requests';
+import { asProblem, PerijoveError, type IProblem } from '../api/requests';
 import { VisibleContext } from './context';
 
 /** What is known of something that is read again and again. */
@@ -22,8 +22,8 @@ export interface IPolled<T> {
 const GONE = 404;
 /** Nobody answers: no network, no control plane, or a proxy that says so. */
 const AWAY = [0, 502, 503, 504];
-/** Milliseconds between tries while nobody answers, at most. */
-const PATIENCE = 10_000;
+/** Milliseconds between tries, at most: while nobody answers, and while a try is refused. */
+const PATIENCE = { away: 10_000, refused: 60_000 };
 
 interface IOptions<T> {
   /** Milliseconds between reads; a failing one waits longer each time. */
@@ -36,6 +36,8 @@ interface IKnown<T> {
   question?: string;
   data?: T;
   problem?: IProblem;
+  /** Whether nobody answered. */
+  away?: boolean;
   /** When `data` was read. */
   at?: Date;
 }
@@ -66,7 +68,7 @@ export function usePolled<T>(
     const poll = new Poll({
       name: `perijove:${question}`,
       auto: false,
-      frequency: { interval, backoff: true, max: Math.max(interval, PATIENCE) },
+      frequency: { interval, backoff: true, max: PATIENCE.refused },
       factory: async () => {
         try {
           const data = await latest.current.read();
@@ -78,9 +80,15 @@ export function usePolled<T>(
           }
         } catch (error) {
           const problem = asProblem(error);
+          // A mistake in what reads has no status either, and is no lost connection.
+          const away = error instanceof PerijoveError && AWAY.includes(problem.status);
+          const max = Math.max(interval, away ? PATIENCE.away : PATIENCE.refused);
+          poll.frequency = { interval, backoff: true, max };
           if (current) {
             setKnown(before =>
-              before.question === question ? { ...before, problem } : { question, problem }
+              before.question === question
+                ? { ...before, problem, away }
+                : { question, problem, away }
             );
           }
           if (problem.status === GONE) {
@@ -97,10 +105,7 @@ export function usePolled<T>(
     };
   }, [question, visible, interval, asked]);
   const refresh = useCallback(() => setAsked(count => count + 1), []);
-  const lost =
-    known.data !== undefined && known.problem && AWAY.includes(known.problem.status)
-      ? known.at
-      : undefined;
+  const lost = known.data !== undefined && known.away ? known.at : undefined;
   return {
     data: known.data,
     problem: lost ? undefined : known.problem,
