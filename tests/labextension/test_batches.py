@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +110,9 @@ def test_a_sweep_shows_its_best_trial_and_how_the_parameters_bear_on_it(
     form.get_by_label("Values of C").fill("10, 0.1, 1")
     form.get_by_label("Runs at once").fill("3")
     expect(form).to_contain_text("3 runs")
+    form.get_by_label(re.compile(r"^C \(")).select_option("fixed")
+    expect(form).to_contain_text("How many runs it takes shows here")
+    form.get_by_label(re.compile(r"^C \(")).select_option("choice")
     form.get_by_text("More", exact=True).click()
     form.get_by_label("Priority").fill("200")
     form.get_by_role("button", name="Start").click()

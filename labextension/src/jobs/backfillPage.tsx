@@ -1,6 +1,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { UUID } from '@lumino/coreutils';
-import { useState, type ReactElement } from 'react';
+import { useRef, useState, type ReactElement } from 'react';
 
 import { asProblem, type IProblem } from '../api/requests';
 import type { Backfill, BackfillCreate } from '../api/types';
@@ -12,6 +12,7 @@ import { usePolled } from '../ui/polled';
 import { Failure } from '../ui/states';
 import { cancelBackfill, createBackfill, getBackfill } from './backfills';
 import { countWords, isOver, Slots, STATES } from './backfillSlots';
+import { useMine } from './mine';
 
 /** A backfill's own page: how far it is, slot by slot. */
 export function BackfillPage({ id }: { id: string }): ReactElement {
@@ -41,8 +42,13 @@ function Detail({ backfill, onChange }: IDetailProps): ReactElement {
     setBusy(true);
     asked.catch((error: unknown) => setRefusal(asProblem(error))).finally(() => setBusy(false));
   };
+  const mine = useMine(backfill.job_id);
+  // A second try after an answer that was lost must not make a second backfill.
+  const key = useRef<string>();
   const again = async (): Promise<void> => {
-    const { id, job } = await createBackfill(api, backfill.job_id, restOf(backfill), UUID.uuid4());
+    key.current ??= UUID.uuid4();
+    const { id, job } = await createBackfill(api, backfill.job_id, restOf(backfill), key.current);
+    key.current = undefined;
     actions.open({ kind: 'backfill', id: id ?? '', title: `${job} · ${trans.__('backfill')}` });
   };
   return (
@@ -69,7 +75,7 @@ function Detail({ backfill, onChange }: IDetailProps): ReactElement {
           >
             {trans.__('Show job')}
           </button>
-          {backfill.state === 'running' && (
+          {mine && backfill.state === 'running' && (
             <button
               className="pj-Button pj-mod-danger"
               disabled={busy}
@@ -78,7 +84,7 @@ function Detail({ backfill, onChange }: IDetailProps): ReactElement {
               {trans.__('Cancel')}
             </button>
           )}
-          {isOver(backfill) && hasRest(backfill) && (
+          {mine && isOver(backfill) && hasRest(backfill) && (
             <button
               className="pj-Button"
               disabled={busy}

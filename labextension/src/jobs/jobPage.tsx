@@ -18,8 +18,9 @@ import { editJob } from './jobForm';
 import { Runs } from './jobRuns';
 import { limitWords } from './limits';
 import { Notifications } from './notifyList';
+import { isMine } from './mine';
 import { ParameterList } from './parameters';
-import { deleteJob, getJob, previewSchedule, updateJob } from './requests';
+import { deleteJob, exportJob, getJob, previewSchedule, updateJob } from './requests';
 import { runJob } from './runForm';
 import { asked, followWords, kindWords } from './scheduleDraft';
 import { Sweeps } from './sweepList';
@@ -70,11 +71,9 @@ function JobDetail({ job, caller, onChange, onDelete }: IDetailProps): ReactElem
     setRefusal(undefined);
     change.then(onChange, (error: unknown) => setRefusal(asProblem(error)));
   };
-  // The API lets only these run and change it.
-  const mine =
-    caller.admin ||
-    job.owner === caller.name ||
-    (!!job.owner_group && caller.groups.includes(job.owner_group));
+  const mine = isMine(job, caller);
+  const download = async (): Promise<void> =>
+    save(await exportJob(api, job.id), `${job.owner}-${job.name}.py`);
   return (
     <PageFrame
       kind={trans.__('Job')}
@@ -87,14 +86,13 @@ function JobDetail({ job, caller, onChange, onDelete }: IDetailProps): ReactElem
       )}
       actions={
         <>
-          <a
+          <button
             className="pj-Button"
-            download={`${job.name}_dag.py`}
-            href={api.url('jobs', job.id, 'export')}
+            onClick={() => act(download())}
             title={trans.__('Version %1 as a DAG of Airflow', job.latest.version)}
           >
             {trans.__('Export')}
-          </a>
+          </button>
           {mine && <Actions job={job} act={act} onDelete={onDelete} />}
         </>
       }
@@ -114,6 +112,15 @@ function JobDetail({ job, caller, onChange, onDelete }: IDetailProps): ReactElem
       )}
     </PageFrame>
   );
+}
+
+/** Have the browser keep a text as a file. */
+function save(text: string, name: string): void {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
 }
 
 function Actions({

@@ -75,6 +75,16 @@ export function updateJob(api: IApi, id: string, change: JobChange): Promise<Job
   return api.answer(api.client.PATCH('/jobs/{job_id}', { params: { path: { job_id: id } }, body }));
 }
 
+/** A job's latest version as a file for another scheduler. */
+export function exportJob(api: IApi, jobId: string): Promise<string> {
+  return api.answer(
+    api.client.GET('/jobs/{job_id}/export', {
+      params: { path: { job_id: jobId } },
+      parseAs: 'text'
+    })
+  );
+}
+
 export async function deleteJob(api: IApi, id: string): Promise<void> {
   await api.answer(api.client.DELETE('/jobs/{job_id}', { params: { path: { job_id: id } } }));
 }

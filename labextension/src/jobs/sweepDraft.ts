@@ -97,9 +97,11 @@ function suggested({ choices, type }: Parameter): string {
 /** How many combinations a grid has; null as long as that cannot be read. */
 export function gridSize(job: Job, draft: ISweepDraft, trans: TranslationBundle): number | null {
   try {
-    return searched(job, draft)
-      .map(parameter => dimension(parameter, draft, trans).values.length)
-      .reduce((product, length) => product * length, 1);
+    const lengths = searched(job, draft).map(
+      parameter => dimension(parameter, draft, trans).values.length
+    );
+    // Without anything to search there is no sweep, not one run.
+    return lengths.length > 0 ? lengths.reduce((product, length) => product * length, 1) : null;
   } catch {
     return null;
   }

@@ -11,6 +11,7 @@ import { Facts, Loaded, PageFrame, Section } from '../ui/page';
 import { usePolled } from '../ui/polled';
 import { Empty, Failure, Skeleton } from '../ui/states';
 import { DataTable } from '../ui/table';
+import { useMine } from './mine';
 import { parallel } from './sweepChart';
 import { cancelSweep, getSweep, listTrials } from './sweeps';
 
@@ -45,6 +46,7 @@ function Detail({ sweep, trials, onChange }: IDetailProps): ReactElement {
       .then(onChange, (error: unknown) => setRefusal(asProblem(error)))
       .finally(() => setBusy(false));
   };
+  const mine = useMine(sweep.job_id);
   const { best } = sweep;
   const over = isOver(sweep);
   // Each says why at its state; where there is nothing else to see, so does the page.
@@ -81,7 +83,7 @@ function Detail({ sweep, trials, onChange }: IDetailProps): ReactElement {
               {trans.__('Show best run')}
             </button>
           )}
-          {sweep.state === 'running' && (
+          {mine && sweep.state === 'running' && (
             <button className="pj-Button pj-mod-danger" disabled={busy} onClick={cancel}>
               {trans.__('Cancel')}
             </button>
