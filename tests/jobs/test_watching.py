@@ -244,7 +244,8 @@ def test_again_runs_the_same_and_changes_only_what_is_given(platform: Platform) 
         {"C": 2.0, "kind": "b"},
     )
     assert (same.trigger, same.rerun_of, same.slot) == ("rerun", first.id, slot)
-    assert same.upstream == {"before": "x"}
+    with platform.context.database.reading() as session:
+        assert session.get_one(RunRow, same.id).upstream == {"before": "x"}
     other = platform.runs.again(ADA, first.id, RunAgain(parameters={"C": 0.5}), key=None)
     assert other.parameters == {"C": 0.5, "kind": "b"}
     with pytest.raises(Invalid, match="Did you mean 'kind'") as refused:
@@ -371,7 +372,7 @@ def test_the_artifacts_of_many_runs_take_one_query(platform: Platform) -> None:
             "before_cursor_execute",
             lambda *said: asked.append(said[2]),
         )
-        runs = wire.runs(session, rows, {job.id: job.name})
+        runs = wire.runs(session, rows, {job.id: job.name}, reader=ADA)
     assert len(asked) == 1
     assert {tuple(one.path for one in run.artifacts) for run in runs} == {("a", "b")}
 
