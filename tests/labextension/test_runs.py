@@ -205,11 +205,13 @@ def test_a_lost_connection_comes_back_by_itself_and_moves_nothing(page: Page) ->
     before = log.bounding_box()
     page.route("**/perijove/api/**", lambda route: route.abort())
     lost = page.get_by_role("status").filter(has_text="Connection lost")
-    expect(lost.first).to_be_visible()
-    expect(run.get_by_role("alert")).to_have_count(0)
-    assert log.bounding_box() == before
-    screenshot(page, "runs-2-lost")
-    page.unroute("**/perijove/api/**")
+    try:
+        expect(lost.first).to_be_visible()
+        expect(run.get_by_role("alert")).to_have_count(0)
+        assert log.bounding_box() == before
+        screenshot(page, "runs-2-lost")
+    finally:
+        page.unroute("**/perijove/api/**")
     expect(lost).to_have_count(0)
     assert log.bounding_box() == before
 
@@ -396,13 +398,25 @@ def test_a_runs_lineage_is_drawn_and_found_from_its_dataset(
     page.keyboard.press("Enter")
     readers = article(page).get_by_role("table", name="Read by")
     readers.get_by_role("button", name="model").click()
-    picture = article(page).get_by_role("region", name="Lineage", exact=True).last
-    expect(picture.get_by_role("button", name="shop.main.orders")).to_be_visible()
+    picture = article(page).get_by_role("region", name="Lineage", exact=True)
+    expect(picture.get_by_role("button", name="read: dataset shop.main.orders")).to_be_visible()
+    expect(picture.get_by_role("button", name="followed by: run report")).to_be_enabled()
+    expect(picture.locator(".pj-mod-here")).to_contain_text("this run")
     expect(picture.locator("path:not(.pj-mod-head)")).to_have_count(2)
     picture.scroll_into_view_if_needed()
     screenshot(page, "runs-8-lineage")
     picture.get_by_role("button", name="report").click()
     expect(article(page).get_by_role("heading", name="report")).to_be_visible()
+    article(page).get_by_role("button", name="Show job").click()
+    export = article(page).get_by_role("button", name="Export")
+    with page.expect_download() as download:
+        export.click()
+    assert download.value.suggested_filename == "ada-report.py"
+    assert "DAG" in download.value.path().read_text()
+    ada.delete(f"/jobs/{job['id']}").raise_for_status()
+    export.click()
+    # Not only a download that failed.
+    expect(article(page).get_by_role("alert")).to_contain_text("runs after jobs that were deleted")
 
 
 def test_an_attempt_that_failed_is_looked_at_after_the_next_one_went_well(
@@ -413,10 +427,11 @@ def test_an_attempt_that_failed_is_looked_at_after_the_next_one_went_well(
         f"import pathlib\nprint('try', 1 + (seen := pathlib.Path({str(again)!r}).exists()))\n"
         f"pathlib.Path({str(again)!r}).touch()\nassert seen, 'not yet'"
     )
-    body = {"name": "flaky", "notebook": notebook(code(source))}
+    asked = code("note: str | None = None", tags=["parameters"])
+    body = {"name": "flaky", "notebook": notebook(asked, code(source))}
     body |= {"policy": {"retries": 1, "retry_delay_s": 0}}
     job = ada.post("/jobs", json=body).json()
-    ada.post(f"/jobs/{job['id']}/runs", json={})
+    ada.post(f"/jobs/{job['id']}/runs", json={"parameters": {"note": "of two\nlines"}})
     open_panel(page, "Jobs")
     jobs = page.get_by_role("list", name="Jobs")
     jobs.get_by_text("flaky").click(timeout=PATIENCE)
@@ -426,7 +441,7 @@ def test_an_attempt_that_failed_is_looked_at_after_the_next_one_went_well(
     expect(run.get_by_role("region", name="Log", exact=True)).to_contain_text("try 2")
     run.get_by_role("table", name="Attempts").get_by_text("not yet").click()
     expect(run.get_by_role("region", name="Log of attempt 1")).to_contain_text("try 1")
-    why = run.get_by_role("region", name="Why it did not succeed")
+    why = run.get_by_role("region", name="Why attempt 1 did not succeed")
     expect(why.locator(".pj-mod-raised")).to_contain_text("assert seen")
     expect(run.get_by_role("region", name="Cells of attempt 1")).to_contain_text("import pathlib")
     output = run.get_by_role("region", name="Output notebook of attempt 1")
@@ -438,3 +453,8 @@ def test_an_attempt_that_failed_is_looked_at_after_the_next_one_went_well(
     run.get_by_role("table", name="Attempts").get_by_text("succeeded").click()
     expect(run.get_by_role("region", name="Log", exact=True)).to_contain_text("try 2")
     expect(why).to_have_count(0)
+    run.get_by_role("button", name="Run again with other parameters…").click()
+    form = page.get_by_role("dialog")
+    # An input of one line would join them.
+    expect(form.get_by_label("note", exact=True)).to_have_value("of two\nlines")
+    form.get_by_role("button", name="Cancel").last.click()

@@ -11,6 +11,8 @@ export interface INode {
   kind: string;
   name: string;
   state?: string;
+  /** What the run in the middle has to do with it, in words; left out for that run. */
+  relation?: string;
   /** Keys of what stands before it. */
   from: string[];
   /** Show it; left out where it has no page. */
@@ -45,7 +47,7 @@ export function LineagePicture({ nodes }: { nodes: INode[] }): ReactElement {
     from.map((before): [string, string] => [before, key])
   );
   return (
-    <div className="pj-Lineage" tabIndex={0} role="region" aria-label={trans.__('Lineage')}>
+    <div className="pj-Lineage" tabIndex={0} role="group" aria-label={trans.__('Before and after')}>
       <div style={{ width, height }}>
         <svg width={width} height={height} aria-hidden="true">
           {arrows.map(([before, after]) => {
@@ -64,10 +66,10 @@ export function LineagePicture({ nodes }: { nodes: INode[] }): ReactElement {
             );
           })}
         </svg>
-        {nodes.map(({ key, kind, name, state, open }) => (
+        {nodes.map(({ key, kind, name, relation, state, open }) => (
           <button
             key={key}
-            className="pj-Lineage-node"
+            className={`pj-Lineage-node ${relation ? '' : 'pj-mod-here'}`}
             style={{
               left: places.get(key)?.x,
               top: places.get(key)?.y,
@@ -75,6 +77,13 @@ export function LineagePicture({ nodes }: { nodes: INode[] }): ReactElement {
               height: HEIGHT
             }}
             title={name}
+            // The arrows say it to the eye.
+            aria-label={[
+              relation ? `${relation}: ${kind} ${name}` : `${kind}: ${name}`,
+              state && stateWord(state, trans)
+            ]
+              .filter(Boolean)
+              .join(', ')}
             disabled={!open}
             onClick={open}
           >

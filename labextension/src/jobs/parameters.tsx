@@ -1,4 +1,4 @@
-import type { ReactElement } from 'react';
+import { useState, type ReactElement } from 'react';
 
 import type { IProblem } from '../api/requests';
 import type { Parameter } from '../api/types';
@@ -21,32 +21,49 @@ export function ParameterFields(props: IParameterFieldsProps): ReactElement {
   const { field, parameters, problem, value, onChange } = props;
   return (
     <div className="pj-ParameterGrid">
-      {parameters.map(parameter => {
-        const input = {
-          parameter,
-          value: value[parameter.name] ?? (parameter.nullable ? null : ''),
-          onChange: (raw: Raw) => onChange({ ...value, [parameter.name]: raw })
-        };
-        return (
-          <Field
-            key={parameter.name}
-            name={`${field}.${parameter.name}`}
-            label={parameter.name}
-            wide={isLong(parameter) || parameter.type === 'secret'}
-            help={<Help parameter={parameter} />}
-            problem={problem}
-          >
-            {attributes =>
-              parameter.nullable && !isChosen(parameter) ? (
-                <Nullable attributes={attributes} {...input} />
-              ) : (
-                <ParameterInput attributes={attributes} {...input} />
-              )
-            }
-          </Field>
-        );
-      })}
+      {parameters.map(parameter => (
+        <ParameterField
+          key={parameter.name}
+          field={field}
+          parameter={parameter}
+          value={value[parameter.name] ?? (parameter.nullable ? null : '')}
+          onChange={raw => onChange({ ...value, [parameter.name]: raw })}
+          problem={problem}
+        />
+      ))}
     </div>
+  );
+}
+
+interface IFieldProps extends Omit<IInputProps, 'attributes' | 'long'> {
+  field: string;
+  problem?: IProblem;
+}
+
+function ParameterField({ field, problem, ...input }: IFieldProps): ReactElement {
+  const { parameter, value } = input;
+  // Once a text has lines, its input keeps room for them: it must not turn into another one.
+  const [lines, setLines] = useState(false);
+  if (!lines && typeof value === 'string' && value.includes('\n')) {
+    setLines(true);
+  }
+  const long = isLong(parameter) || (lines && parameter.type === 'str');
+  return (
+    <Field
+      name={`${field}.${parameter.name}`}
+      label={parameter.name}
+      wide={long || parameter.type === 'secret'}
+      help={<Help parameter={parameter} />}
+      problem={problem}
+    >
+      {attributes =>
+        parameter.nullable && !isChosen(parameter) ? (
+          <Nullable {...{ attributes, long }} {...input} />
+        ) : (
+          <ParameterInput {...{ attributes, long }} {...input} />
+        )
+      }
+    </Field>
   );
 }
 
@@ -113,7 +130,7 @@ function typeWords({ type, nullable }: Parameter): string {
   return nullable ? `${type} | None` : type;
 }
 
-/** Whether it takes more than a line: an input of one line would join the lines of a text. */
+/** Whether it takes more than a line by itself: an input of one line would join the lines of a text. */
 function isLong({ type, default: usual }: Parameter): boolean {
   return AS_JSON.has(type) || (type === 'str' && typeof usual === 'string' && usual.includes('\n'));
 }
@@ -126,16 +143,18 @@ function isChosen(parameter: Parameter): boolean {
 interface IInputProps {
   attributes: IFieldAttributes;
   parameter: Parameter;
+  /** Whether it takes more than a line. */
+  long: boolean;
   value: Raw;
   onChange: (raw: Raw) => void;
 }
 
 /** An input, and a tick for no value at all. */
-function Nullable({ attributes, parameter, value, onChange }: IInputProps): ReactElement {
+function Nullable({ attributes, long, parameter, value, onChange }: IInputProps): ReactElement {
   const { trans } = usePerijove();
   return (
     <div className="pj-Nullable">
-      <ParameterInput {...{ attributes, parameter, value, onChange }} />
+      <ParameterInput {...{ attributes, long, parameter, value, onChange }} />
       <label className="pj-Check">
         <input
           type="checkbox"
@@ -150,7 +169,7 @@ function Nullable({ attributes, parameter, value, onChange }: IInputProps): Reac
 }
 
 function ParameterInput(props: IInputProps): ReactElement {
-  const { attributes, parameter, value, onChange } = props;
+  const { attributes, long, parameter, value, onChange } = props;
   switch (parameter.type) {
     case 'bool':
       return <BoolInput {...props} />;
@@ -173,7 +192,7 @@ function ParameterInput(props: IInputProps): ReactElement {
     spellCheck: false,
     value: text
   };
-  if (isLong(parameter)) {
+  if (long) {
     return (
       <textarea
         {...common}

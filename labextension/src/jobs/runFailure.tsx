@@ -8,7 +8,14 @@ import { Failure, Skeleton } from '../ui/states';
 import { getFailure } from './watching';
 
 /** Why a run did not succeed: cause, cell, traceback and what to know of its memory. */
-export function FailureBox({ run }: { run: Run }): ReactElement {
+export function FailureBox({
+  run,
+  earlier = false
+}: {
+  run: Run;
+  /** Whether it is an earlier attempt of the run. */
+  earlier?: boolean;
+}): ReactElement {
   const { api, trans } = usePerijove();
   const { data, problem, refresh } = usePolled(
     `run/${run.id}/failure/${run.attempt}`,
@@ -18,7 +25,11 @@ export function FailureBox({ run }: { run: Run }): ReactElement {
   return (
     <section
       className={`pj-Reason pj-RunFailure pj-mod-${run.state}`}
-      aria-label={trans.__('Why it did not succeed')}
+      aria-label={
+        earlier
+          ? trans.__('Why attempt %1 did not succeed', run.attempt)
+          : trans.__('Why it did not succeed')
+      }
     >
       <h2>{causeWords(run, trans)}</h2>
       {run.reason && <p role="status">{run.reason}</p>}

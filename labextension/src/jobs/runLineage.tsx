@@ -40,6 +40,7 @@ function nodesOf(lineage: Lineage, run: Run, actions: IActions, trans: Translati
     kind: trans.__('run'),
     name: one.job,
     state: one.state,
+    relation: column > 1 ? trans.__('followed by') : trans.__('ran after'),
     from: column > 1 ? [here] : [],
     open: () => actions.open({ kind: 'run', id: one.id, title: `${one.job} · ${trans.__('run')}` })
   });
@@ -51,6 +52,7 @@ function nodesOf(lineage: Lineage, run: Run, actions: IActions, trans: Translati
       // A bare name is a source's, of which no table was recognised.
       kind: name.includes('.') ? trans.__('dataset') : trans.__('source'),
       name,
+      relation: trans.__('read'),
       from: [],
       open: name.includes('.')
         ? () => actions.open({ kind: 'dataset', id: name, title: name })
@@ -73,6 +75,7 @@ function nodesOf(lineage: Lineage, run: Run, actions: IActions, trans: Translati
       kind: trans.__('MLflow run'),
       name: `${one.experiment}: ${one.name}`,
       state: one.state,
+      relation: trans.__('recorded'),
       from: [here],
       open: () =>
         actions.openTracking(
@@ -85,6 +88,7 @@ function nodesOf(lineage: Lineage, run: Run, actions: IActions, trans: Translati
       column: 3,
       kind: trans.__('model'),
       name: trans.__('%1 version %2', one.model, one.version),
+      relation: trans.__('made'),
       from: [`tracked:${one.tracked_run}`],
       open: () =>
         actions.openTracking(`#/models/${encodeURIComponent(one.model)}/versions/${one.version}`)

@@ -147,9 +147,11 @@ function RunDetail({ run, onChange }: { run: Run; onChange: () => void }): React
           }}
         />
       )}
-      {earlier && shown.state !== 'succeeded' && <FailureBox run={shown} />}
+      {earlier && shown.state !== 'succeeded' && (
+        <FailureBox key={`why-${shown.attempt}`} run={shown} earlier />
+      )}
       {shown.started_at && !run.dropped_at && (
-        <RunCells run={shown} earlier={earlier} onLook={look} />
+        <RunCells key={`cells-${shown.attempt}`} run={shown} earlier={earlier} onLook={look} />
       )}
       {!run.dropped_at && (
         <Section title={earlier ? trans.__('Log of attempt %1', shown.attempt) : trans.__('Log')}>
