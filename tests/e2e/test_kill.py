@@ -119,34 +119,44 @@ def back(client: httpx.Client) -> bool:
         return False
 
 
+@pytest.mark.parametrize(
+    ("hubs", "apis"),
+    [(signal.SIGKILL, signal.SIGTERM), (signal.SIGTERM, signal.SIGKILL)],
+    ids=["hub-killed", "api-killed"],
+)
 def test_a_run_and_a_workspace_survive_the_death_of_every_part(
-    product: Product, ada: httpx.Client, tmp_path: Path
+    product: Product, ada: httpx.Client, tmp_path: Path, hubs: int, apis: int
 ) -> None:
     go, known, end = (tmp_path / name for name in ("go", "go.known", "go.end"))
     workspace = product.server(ada, "ada")["started"]
-    job = api(ada, "POST", "/jobs", {"name": "patient", "notebook": NOTEBOOK}).json()
+    name = f"patient-{hubs}"
+    job = api(ada, "POST", "/jobs", {"name": name, "notebook": NOTEBOOK}).json()
     run = api(ada, "POST", f"/jobs/{job['id']}/runs", {"parameters": {"go": str(go)}}).json()
 
     # While it is claimed, laid out and started.
-    end_hub_and_api(product, hub=signal.SIGKILL, api=signal.SIGTERM)
+    end_hub_and_api(product, hub=hubs, api=apis)
     starts = tmp_path / "go.starts"
     wait_until(starts.exists, seconds=60, what="the run's cell started")
     wait_until(lambda: back(ada), seconds=90, what="Hub and API are back")
-    with looking_on(product, "patient", tmp_path / "followed") as watcher:
+    with looking_on(product, name, tmp_path / "followed") as watcher:
         # In the middle of a cell.
-        for part in PARTS:
-            kill_part(product, part)
+        if hubs == signal.SIGKILL:
+            for part in PARTS:
+                kill_part(product, part)
+        else:
+            end_hub_and_api(product, hub=hubs, api=apis)
+            wait_until(lambda: back(ada), seconds=90, what="Hub and API are back")
         assert api(ada, "GET", f"/runs/{run['id']}").json()["state"] == "running"
 
         # Between two cells, and when the next one needs them.
-        end_hub_and_api(product, hub=signal.SIGTERM, api=signal.SIGKILL)
+        end_hub_and_api(product, hub=hubs, api=apis)
         go.touch()
         wait_until(known.exists, seconds=90, what="the run's token counts again")
         assert api(ada, "GET", f"/runs/{run['id']}").json()["state"] == "running"
 
         # While it saves, ends and is recorded.
         wait_until(lambda: back(ada), seconds=90, what="Hub and API are back")
-        end_hub_and_api(product, hub=signal.SIGKILL, api=signal.SIGTERM)
+        end_hub_and_api(product, hub=hubs, api=apis)
         end.touch()
         wait_until(lambda: back(ada), seconds=90, what="Hub and API are back")
         wait_until(
