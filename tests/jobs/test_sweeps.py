@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -34,8 +30,8 @@ from perijove_hub.jobs.sweeps.propose import Trial, propose
 from perijove_hub.jobs.sweeps.service import SweepService
 from perijove_hub.store.models import RunRow, SweepRow, TrialRow, utcnow
 from tests.jobs.conftest import ADA, BOB, GRACE, Platform
+from tests.jobs.mortal_workers import on, two_workers
 from tests.jobs.notebooks import code, notebook
-from tests.jobs.test_backfills_crash import WORKER, on
 
 FIT = notebook(
     code(
@@ -368,9 +364,6 @@ def test_without_mlflow_it_goes_on_and_says_so(platform: Platform, job: Job) -> 
     assert count(platform.context) == 2
 
 
-SCRIPT = WORKER.format(noun="sweep", duty="SweepDuty")
-
-
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_two_workers_that_are_killed_begin_each_trial_once(kind: str, tmp_path: Path) -> None:
     size, together = 40, 5
@@ -379,32 +372,17 @@ def test_two_workers_that_are_killed_begin_each_trial_once(kind: str, tmp_path: 
         asked = {"space": {"depth": Dimension(values=list(range(size)))}, "concurrency": together}
         sweep = ask(platform, job, **asked)
 
-        def worker() -> subprocess.Popen[str]:
-            command = [sys.executable, "-c", SCRIPT, str(platform.context.data.root), url]
-            return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-        workers, chance, kills, most = [worker(), worker()], random.Random(3), 0, 0
+        kills, most = 0, 0
         deadline = time.monotonic() + 120
-        try:
-            for one in workers:
-                assert one.stdout is not None
-                assert one.stdout.readline() == "ready\n"
+        with two_workers(platform, url, noun="sweep", duty="SweepDuty", seed=3) as kill_one:
             while get(platform, sweep).state is SweepState.running:
                 assert time.monotonic() < deadline, get(platform, sweep)
                 time.sleep(0.01)
                 most = max(most, get(platform, sweep).counts.get(TrialState.queued, 0))
                 end(platform.context, lambda given: float(given["depth"]), only=2)
                 if kills < 1 and count(platform.context) > size // 3:
-                    time.sleep(chance.random() * 0.02)
-                    victim = workers.pop(0)
-                    victim.send_signal(signal.SIGKILL)
-                    victim.communicate()
-                    workers.append(worker())
+                    kill_one()
                     kills += 1
-        finally:
-            for one in workers:
-                one.kill()
-                one.communicate()
         assert kills == 1
         assert most <= together
         with platform.context.database.reading() as session:
