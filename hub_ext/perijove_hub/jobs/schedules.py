@@ -228,9 +228,8 @@ def _upstream(session: Session, principal: Principal, wanted: Schedule) -> list[
     for at, job_id in enumerate(dict.fromkeys(wanted.after)):
         job = session.get(JobRow, job_id)
         if job is not None and job.deleted_at is not None and may_see(principal, job):
-            name = job.name.removesuffix(f"~{job.id}")
             raise Invalid(
-                f"The job '{name}', after which it ran, was deleted.",
+                f"The job '{wire.given_name(job)}', after which it ran, was deleted.",
                 field=f"schedule.after.{at}",
                 fix="Say anew after which jobs it runs, or take its schedule away.",
             )

@@ -294,9 +294,13 @@ def _schedules(session: Session, ids: Sequence[str], reader: Principal) -> dict[
     return {row.job_id: schedule(row, upstream.get(row.job_id, []), names) for row in found}
 
 
+def given_name(job: JobRow) -> str:
+    """Return the name that somebody gave a job; a deleted one has its id behind it."""
+    return job.name.removesuffix(f"~{job.id}")
+
+
 def _called(job: JobRow) -> str:
-    # A deleted one has its id behind its name.
-    return job.name if job.deleted_at is None else f"{job.name.partition('~')[0]} (deleted)"
+    return job.name if job.deleted_at is None else f"{given_name(job)} (deleted)"
 
 
 def _latest_versions(session: Session, ids: Sequence[str]) -> Sequence[JobVersionRow]:
